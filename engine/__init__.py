@@ -1,0 +1,1 @@
+"""The matching engine: `engine.matching` (fast, Cython) and `engine.reference` (slow, obvious), one behaviour."""
