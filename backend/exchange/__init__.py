@@ -1,0 +1,3 @@
+"""Exchange: an open matching-engine exchange."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,142 @@
+"""Refusals: one value and one problem+json shape per reason (RFC 9457)."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from engine.records import Reason
+
+
+class EdgeReason(IntEnum):
+    """Refusals of the HTTP and WebSocket edge that are no order reasons. Numbered 9xxx."""
+
+    UNAUTHENTICATED = 9001
+    TOKEN_EXPIRED = 9002
+    FORBIDDEN = 9003
+    NOT_FOUND = 9004
+    NOT_RECEIVED = 9005
+    METHOD_NOT_ALLOWED = 9006
+    THROTTLED = 9007
+    CREDENTIALS_INVALID = 9008
+    USERNAME_TAKEN = 9009
+    OVERLOADED = 9010
+    UNAVAILABLE = 9011
+    OUTCOME_UNKNOWN = 9012
+    FIELD_INVALID = 9013
+    UNSUPPORTED_MEDIA_TYPE = 9014
+    INTERNAL = 9099
+
+
+AnyReason = Reason | EdgeReason
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonText:
+    """How a reason is answered: HTTP status and a title that a trader understands."""
+
+    status: int
+    title: str
+
+
+TEXTS: dict[AnyReason, ReasonText] = {
+    Reason.MALFORMED: ReasonText(400, "The request cannot be read"),
+    Reason.UNKNOWN_SYMBOL: ReasonText(422, "There is no such market"),
+    Reason.PRICE_OFF_TICK: ReasonText(422, "The price is not a multiple of the tick size"),
+    Reason.QUANTITY_OFF_LOT: ReasonText(422, "The quantity is not a multiple of the lot size"),
+    Reason.CLIENT_ORDER_ID_INVALID: ReasonText(422, "The client order id is not valid"),
+    Reason.BODY_TOO_LARGE: ReasonText(413, "The request body is too large"),
+    Reason.UNKNOWN_KIND: ReasonText(422, "There is no such command"),
+    Reason.UNKNOWN_MARKET: ReasonText(422, "There is no such market"),
+    Reason.UNKNOWN_ASSET: ReasonText(422, "There is no such asset"),
+    Reason.SIDE_INVALID: ReasonText(422, "The side must be Buy or Sell"),
+    Reason.ORDER_TYPE_INVALID: ReasonText(422, "The order type must be Limit or Market"),
+    Reason.TIME_IN_FORCE_INVALID: ReasonText(422, "The time in force does not fit the order"),
+    Reason.FLAGS_INVALID: ReasonText(422, "Post-only needs a GTC limit order"),
+    Reason.PRICE_OUT_OF_RANGE: ReasonText(422, "The price is outside the market's range"),
+    Reason.QUANTITY_OUT_OF_RANGE: ReasonText(422, "The quantity is outside the market's range"),
+    Reason.NOTIONAL_TOO_SMALL: ReasonText(422, "The order's value is below the market's minimum"),
+    Reason.NOTIONAL_TOO_LARGE: ReasonText(422, "The order's value is above what the exchange can hold"),
+    Reason.AMOUNT_OUT_OF_RANGE: ReasonText(422, "The amount is outside the allowed range"),
+    Reason.DEFINITION_INVALID: ReasonText(422, "The definition is not valid"),
+    Reason.ACCOUNT_INVALID: ReasonText(422, "The account is not valid"),
+    Reason.INSUFFICIENT_FUNDS: ReasonText(422, "The available balance is too low"),
+    Reason.CLIENT_ORDER_ID_REUSED: ReasonText(409, "The client order id belongs to a different order"),
+    Reason.FAUCET_LIMIT: ReasonText(422, "The faucet's limit for today is reached"),
+    Reason.POST_ONLY_WOULD_CROSS: ReasonText(422, "The post-only order would have traded at once"),
+    Reason.FOK_NOT_FILLABLE: ReasonText(422, "The order cannot be filled completely now"),
+    Reason.UNKNOWN_ORDER: ReasonText(404, "There is no such order"),
+    Reason.ORDER_ENDED: ReasonText(409, "The order has already ended"),
+    EdgeReason.UNAUTHENTICATED: ReasonText(401, "Sign in first"),
+    EdgeReason.TOKEN_EXPIRED: ReasonText(401, "The access token has expired"),
+    EdgeReason.FORBIDDEN: ReasonText(403, "This is forbidden"),
+    EdgeReason.NOT_FOUND: ReasonText(404, "There is nothing here"),
+    EdgeReason.NOT_RECEIVED: ReasonText(404, "No order with this client order id was received"),
+    EdgeReason.METHOD_NOT_ALLOWED: ReasonText(405, "The method is not allowed here"),
+    EdgeReason.THROTTLED: ReasonText(429, "Too many requests"),
+    EdgeReason.CREDENTIALS_INVALID: ReasonText(401, "The username or the password is wrong"),
+    EdgeReason.USERNAME_TAKEN: ReasonText(409, "The username is taken"),
+    EdgeReason.OVERLOADED: ReasonText(503, "The exchange is overloaded"),
+    EdgeReason.UNAVAILABLE: ReasonText(503, "The exchange is not taking orders"),
+    EdgeReason.OUTCOME_UNKNOWN: ReasonText(503, "The outcome of the request is not known"),
+    EdgeReason.FIELD_INVALID: ReasonText(422, "A field is not valid"),
+    EdgeReason.UNSUPPORTED_MEDIA_TYPE: ReasonText(415, "The body must be application/json"),
+    EdgeReason.INTERNAL: ReasonText(500, "Something broke on our side"),
+}
+
+END_REASON_NAMES = {
+    Reason.CANCELLED_BY_OWNER: "CANCELLED_BY_OWNER",
+    Reason.IOC_REMAINDER: "IOC_REMAINDER",
+    Reason.NO_LIQUIDITY: "NO_LIQUIDITY",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why something is refused: the field, the limit it broke and the nearest valid value, where they apply."""
+
+    reason: AnyReason
+    detail: str
+    field: str | None = None
+    limit: str | None = None
+    nearest: str | None = None
+    sequence: int | None = None
+    retry_after_s: int | None = None
+    extra: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def status(self) -> int:
+        return TEXTS[self.reason].status
+
+    def problem(self, request_id: str | None = None) -> dict[str, Any]:
+        """The problem+json members."""
+        members: dict[str, Any] = {
+            "type": f"/problems/{self.reason.name.lower().replace('_', '-')}",
+            "title": TEXTS[self.reason].title,
+            "status": self.status,
+            "detail": self.detail,
+            "code": int(self.reason),
+            "reason": self.reason.name,
+        }
+        if self.field is not None:
+            members["field"] = self.field
+            members["limit"] = self.limit
+            members["nearest"] = self.nearest
+        if self.sequence is not None:
+            members["sequence"] = self.sequence
+        if request_id is not None:
+            members["request_id"] = request_id
+        members.update(self.extra)
+        return members
+
+
+class Refused(Exception):
+    """Carries a refusal from where it is found to the edge that answers it."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(f"{refusal.reason.name}: {refusal.detail}")
+        self.refusal = refusal
+
+
+def refuse(reason: AnyReason, detail: str, **members: Any) -> Refused:
+    """Return the exception to raise, e.g. ``raise refuse(Reason.PRICE_OFF_TICK, "...", field="price")``."""
+    return Refused(Refusal(reason, detail, **members))

@@ -1,0 +1,213 @@
+"""Decimal strings outside, integers inside: the only place that converts between them.
+
+A price is a whole number of ticks, a quantity a whole number of lots, an amount a whole number of an asset's units
+(one asset = ``10**scale`` units). Text that is off the grid is refused with the nearest valid value, never rounded.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from engine.records import UNITS_MAX, Reason
+
+from exchange.contracts.refusals import AnyReason, EdgeReason, refuse
+
+DECIMAL_TEXT = re.compile(r"(0|[1-9]\d{0,23})(?:\.(\d{1,24}))?", re.ASCII)
+_FRACTION_DIGITS_MAX = 24
+PPM = 1_000_000
+
+
+def parse_decimal(text: object, field: str) -> tuple[int, int]:
+    """Return (value, scale) of a plain decimal string such as ``"50000.00"``: the number is value / 10**scale.
+
+    Refuses anything else (JSON numbers, signs, exponents, NaN, more than 24 digits on a side) with FIELD_INVALID.
+    """
+    if not isinstance(text, str):
+        raise refuse(
+            EdgeReason.FIELD_INVALID,
+            f"{field} must be a decimal string such as \"1.5\", not a JSON {type(text).__name__}",
+            field=field,
+            limit="a decimal string",
+        )
+    match = DECIMAL_TEXT.fullmatch(text)
+    if match is None:
+        raise refuse(
+            EdgeReason.FIELD_INVALID,
+            f"{field} must be a plain non-negative decimal string of at most {_FRACTION_DIGITS_MAX} digits on a side "
+            f"of the point, such as \"1.5\"; got {text[:60]!r}",
+            field=field,
+            limit="a decimal string",
+        )
+    whole, fraction = match.group(1), match.group(2) or ""
+    return int(whole + fraction), len(fraction)
+
+
+def format_decimal(value: int, scale: int) -> str:
+    """Return ``value / 10**scale`` as plain text without superfluous zeros, e.g. (150, 2) -> "1.5"."""
+    sign = "-" if value < 0 else ""
+    digits = str(abs(value)).rjust(scale + 1, "0")
+    if scale == 0:
+        return sign + digits
+    fraction = digits[-scale:].rstrip("0")
+    return sign + digits[:-scale] + ("." + fraction if fraction else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """What balances are kept in. ``scale``: 0..18, one asset = 10**scale units."""
+
+    number: int
+    name: str
+    scale: int
+
+    def to_text(self, units: int) -> str:
+        return format_decimal(units, self.scale)
+
+    def to_units(self, text: object, field: str, reason: AnyReason = Reason.AMOUNT_OUT_OF_RANGE) -> int:
+        """Return the amount in units, 1 <= units < 2**62; refuses finer text, zero and more."""
+        value, scale = parse_decimal(text, field)
+        units, rest = _rescale(value, scale, self.scale)
+        unit = format_decimal(1, self.scale)
+        if rest:
+            nearest = format_decimal(max(units, 1), self.scale)
+            raise refuse(reason, f"{field} {text} is finer than one unit of {self.name}", field=field, limit=unit, nearest=nearest)
+        if units < 1:
+            raise refuse(reason, f"{field} must be at least {unit} {self.name}", field=field, limit=unit, nearest=unit)
+        if units >= UNITS_MAX:
+            most = self.to_text(UNITS_MAX - 1)
+            raise refuse(reason, f"{field} must be at most {most} {self.name}", field=field, limit=most, nearest=most)
+        return units
+
+
+def _rescale(value: int, scale: int, to_scale: int) -> tuple[int, int]:
+    """Return (whole, rest) of value / 10**scale in steps of 10**-to_scale."""
+    if scale <= to_scale:
+        return value * 10 ** (to_scale - scale), 0
+    return divmod(value, 10 ** (scale - to_scale))
+
+
+@dataclass(frozen=True)
+class Market:
+    """A market's numbers as the engine defines them (docs/engine.md, DEFINE_MARKET) and their decimal faces.
+
+    tick_size and lot_size follow from the units: a lot is ``lot_units`` of base, and one lot at one tick costs
+    ``tick_lot_units`` of quote.
+    """
+
+    number: int
+    symbol: str
+    base: Asset
+    quote: Asset
+    lot_units: int
+    tick_lot_units: int
+    quantity_lots_min: int
+    quantity_lots_max: int
+    notional_units_min: int
+    price_ticks_max: int
+    maker_fee_ppm: int
+    taker_fee_ppm: int
+
+    @cached_property
+    def _tick(self) -> tuple[int, int]:
+        """The tick size as (value, scale)."""
+        # One whole base asset is 10**base.scale / lot_units lots, so a tick costs that many tick_lot_units.
+        numerator = self.tick_lot_units * 10**self.base.scale
+        value, rest = divmod(numerator, self.lot_units)
+        scale = self.quote.scale
+        while rest:
+            numerator *= 10
+            scale += 1
+            value, rest = divmod(numerator, self.lot_units)
+            if scale > 48:
+                raise ValueError(f"the tick size of {self.symbol} is no finite decimal")
+        while scale and value % 10 == 0:
+            value //= 10
+            scale -= 1
+        return value, scale
+
+    @cached_property
+    def tick_size(self) -> str:
+        return format_decimal(*self._tick)
+
+    @cached_property
+    def lot_size(self) -> str:
+        return self.base.to_text(self.lot_units)
+
+    def price_text(self, price_ticks: int) -> str:
+        """E.g. "50000.00": as many decimals as the tick size has."""
+        value, scale = self._tick
+        total = price_ticks * value
+        if scale == 0:
+            return str(total)
+        digits = str(abs(total)).rjust(scale + 1, "0")
+        return ("-" if total < 0 else "") + digits[:-scale] + "." + digits[-scale:]
+
+    def quantity_text(self, quantity_lots: int) -> str:
+        return format_decimal(quantity_lots * self.lot_units, self.base.scale)
+
+    def notional_units(self, price_ticks: int, quantity_lots: int) -> int:
+        return price_ticks * quantity_lots * self.tick_lot_units
+
+    def price_ticks(self, text: object) -> int:
+        """Return the price in ticks, 1 <= ticks <= price_ticks_max; refuses off-tick and out-of-range text."""
+        value, scale = parse_decimal(text, "price")
+        tick_value, tick_scale = self._tick
+        common = max(scale, tick_scale)
+        ticks, rest = divmod(value * 10 ** (common - scale), tick_value * 10 ** (common - tick_scale))
+        if rest:
+            nearest = self.price_text(min(max(ticks + (2 * rest >= tick_value * 10 ** (common - tick_scale)), 1), self.price_ticks_max))
+            raise refuse(
+                Reason.PRICE_OFF_TICK,
+                f"price {text} is not a multiple of the tick size {self.tick_size}; the nearest valid price is {nearest}",
+                field="price",
+                limit=self.tick_size,
+                nearest=nearest,
+            )
+        self._check_range(Reason.PRICE_OUT_OF_RANGE, "price", ticks, 1, self.price_ticks_max, self.price_text)
+        return ticks
+
+    def quantity_lots(self, text: object) -> int:
+        """Return the quantity in lots, within the market's minimum and maximum; refuses off-lot and out-of-range text."""
+        value, scale = parse_decimal(text, "quantity")
+        common = max(scale, self.base.scale)
+        lot = self.lot_units * 10 ** (common - self.base.scale)
+        lots, rest = divmod(value * 10 ** (common - scale), lot)
+        if rest:
+            nearest = self.quantity_text(min(max(lots + (2 * rest >= lot), self.quantity_lots_min), self.quantity_lots_max))
+            raise refuse(
+                Reason.QUANTITY_OFF_LOT,
+                f"quantity {text} is not a multiple of the lot size {self.lot_size}; the nearest valid quantity is {nearest}",
+                field="quantity",
+                limit=self.lot_size,
+                nearest=nearest,
+            )
+        low, high = self.quantity_lots_min, self.quantity_lots_max
+        self._check_range(Reason.QUANTITY_OUT_OF_RANGE, "quantity", lots, low, high, self.quantity_text)
+        return lots
+
+    def check_notional(self, price_ticks: int, quantity_lots: int) -> None:
+        """Refuse a limit order whose value is out of range, with the nearest quantity that is valid at its price."""
+        notional = self.notional_units(price_ticks, quantity_lots)
+        per_lot = price_ticks * self.tick_lot_units
+        if notional < self.notional_units_min:
+            nearest = self.quantity_text(-(-self.notional_units_min // per_lot))
+            limit = self.quote.to_text(self.notional_units_min)
+            detail = f"price x quantity is {self.quote.to_text(notional)} {self.quote.name}, at least {limit} is needed: quantity {nearest} at this price"
+            raise refuse(Reason.NOTIONAL_TOO_SMALL, detail, field="quantity", limit=limit, nearest=nearest)
+        if notional >= UNITS_MAX:
+            nearest = self.quantity_text((UNITS_MAX - 1) // per_lot)
+            limit = self.quote.to_text(UNITS_MAX - 1)
+            detail = f"price x quantity must be at most {limit} {self.quote.name}: quantity {nearest} at this price"
+            raise refuse(Reason.NOTIONAL_TOO_LARGE, detail, field="quantity", limit=limit, nearest=nearest)
+
+    def _check_range(self, reason: Reason, field: str, value: int, low: int, high: int, text: object) -> None:
+        if low <= value <= high:
+            return
+        bound = text(low if value < low else high)  # type: ignore[operator]
+        word = "at least" if value < low else "at most"
+        raise refuse(reason, f"{field} must be {word} {bound}", field=field, limit=bound, nearest=bound)
+
+
+def fee_text(ppm: int) -> str:
+    """A fee rate as a decimal fraction, e.g. 1000 -> "0.001"."""
+    return format_decimal(ppm, 6)
