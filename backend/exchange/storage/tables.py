@@ -1,0 +1,302 @@
+"""The SQL tables: the journal that is the truth, what only Postgres knows (users), and projections of the journal.
+
+Integers inside: prices in ticks, quantities in lots, amounts in units of their asset, times in nanoseconds of Unix
+time (`*_ns`). Sums that may pass 64 bits are NUMERIC(40, 0). `exchange.storage.migrations` makes this schema, and the
+triggers that guard the journal; a test holds the two against each other.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# Beyond int64: balances, and totals of many trades.
+Total = Numeric(40, 0)
+
+
+# --- The journal -------------------------------------------------------------------------------------------------
+
+shard_lease = Table(
+    "shard_lease",
+    metadata,
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False, comment="grows by one with every new leader"),
+    Column("holder", Text, nullable=False, comment="who leads: host and process"),
+    Column("acquired_ns", BigInteger, nullable=False),
+    comment="Who may append to the journal of a shard: one row a shard",
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False, comment="of the leader that appended it; the fence compares it"),
+    Column("command", LargeBinary, nullable=False, comment="one command record, 144 bytes"),
+    Column("events", LargeBinary, nullable=False, comment="the event records it caused, 136 bytes each"),
+    Column("chain", LargeBinary, nullable=False, comment="16 bytes that seal this entry and all before it"),
+    CheckConstraint("octet_length(command) = 144", name="command_size"),
+    CheckConstraint("octet_length(events) % 136 = 0", name="events_size"),
+    CheckConstraint("octet_length(chain) = 16", name="chain_size"),
+    comment="Every command and what it caused: the truth that everything else is derived from. Append only",
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False, comment="the last command it includes"),
+    Column("digest", BigInteger, nullable=False, comment="of the engine's state, 64 bits as two's complement"),
+    Column("state", LargeBinary, nullable=False, comment="what the engine's snapshot() gave"),
+    Column("created_ns", BigInteger, nullable=False),
+    comment="Engine states that a start begins from, instead of the journal's first entry",
+)
+
+
+# --- Users: not derived from the journal -------------------------------------------------------------------------
+
+users = Table(
+    "users",
+    metadata,
+    Column("account_id", BigInteger, Identity(always=True, start=1000), primary_key=True),
+    Column("username", Text, nullable=False, unique=True, comment="case folded"),
+    Column("password_hash", Text, nullable=False, comment="argon2id, encoded with its parameters"),
+    Column("created_ns", BigInteger, nullable=False),
+    comment="Who may log in. Accounts below 1000 belong to the exchange itself",
+)
+
+refresh_tokens = Table(
+    "refresh_tokens",
+    metadata,
+    Column("token_hash", LargeBinary, primary_key=True, comment="SHA-256 of the token, which is not stored"),
+    Column("family", Uuid, nullable=False, comment="one login and all that was refreshed from it"),
+    Column("account_id", ForeignKey("users.account_id", ondelete="CASCADE"), nullable=False),
+    Column("issued_ns", BigInteger, nullable=False),
+    Column("expires_ns", BigInteger, nullable=False),
+    Column("used_ns", BigInteger, comment="when it was exchanged for the next one; a second use is theft"),
+    Column("revoked_ns", BigInteger, comment="when its family was ended"),
+    Index(None, "family"),
+    Index(None, "account_id"),
+    Index(None, "expires_ns"),
+    comment="Refresh tokens, each good for one use",
+)
+
+
+# --- Projections: rebuilt from the journal at any time -----------------------------------------------------------
+
+watermarks = Table(
+    "watermarks",
+    metadata,
+    Column("projection", Text, primary_key=True),
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", BigInteger, nullable=False, comment="the last journal entry that the projection includes"),
+    comment="How far each projection has followed the journal",
+)
+
+assets = Table(
+    "assets",
+    metadata,
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("asset", Integer, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False),
+    Column("scale", SmallInteger, nullable=False, comment="one asset is 10**scale units"),
+    Column("sequence", BigInteger, nullable=False, comment="of its definition"),
+    UniqueConstraint("shard", "name"),
+    comment="Projection catalogue: assets",
+)
+
+markets = Table(
+    "markets",
+    metadata,
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("market", Integer, primary_key=True, autoincrement=False),
+    Column("symbol", Text, nullable=False),
+    Column("base", Integer, nullable=False, comment="asset"),
+    Column("quote", Integer, nullable=False, comment="asset"),
+    Column("maker_fee_ppm", Integer, nullable=False),
+    Column("taker_fee_ppm", Integer, nullable=False),
+    Column("lot_units", BigInteger, nullable=False, comment="base units a lot"),
+    Column("tick_lot_units", BigInteger, nullable=False, comment="quote units that a lot costs at one tick"),
+    Column("quantity_lots_min", BigInteger, nullable=False),
+    Column("quantity_lots_max", BigInteger, nullable=False),
+    Column("notional_units_min", BigInteger, nullable=False),
+    Column("price_ticks_max", BigInteger, nullable=False),
+    Column("sequence", BigInteger, nullable=False, comment="of its definition"),
+    UniqueConstraint("shard", "symbol"),
+    comment="Projection catalogue: markets",
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("order_id", BigInteger, primary_key=True, autoincrement=False, comment="the sequence of its command"),
+    Column("account", BigInteger, nullable=False),
+    Column("client_order_id", Text),
+    Column("market", Integer, nullable=False),
+    Column("side", SmallInteger, nullable=False, comment="1 buy, 2 sell"),
+    Column("order_type", SmallInteger, nullable=False, comment="1 market, 2 limit"),
+    Column("time_in_force", SmallInteger, nullable=False, comment="1 GTC, 3 IOC, 4 FOK"),
+    Column("flags", SmallInteger, nullable=False, comment="1 post-only"),
+    Column("price_ticks", BigInteger, nullable=False, comment="0: a market order without protection price"),
+    Column("quantity_lots", BigInteger, nullable=False),
+    Column("remaining_lots", BigInteger, nullable=False, comment="0 once it has ended"),
+    Column("filled_lots", BigInteger, nullable=False),
+    Column("filled_quote_units", Total, nullable=False),
+    Column("fee_units", Total, nullable=False, comment="of the asset it receives: base for a buy, quote for a sell"),
+    Column("status", SmallInteger, nullable=False, comment="1 open, 2 partially filled, 3 filled, 4 cancelled"),
+    Column("end_reason", SmallInteger, nullable=False, comment="why it was cancelled, else 0"),
+    Column("sequence", BigInteger, nullable=False, comment="of the last command that touched it"),
+    Column("created_ns", BigInteger, nullable=False),
+    Column("updated_ns", BigInteger, nullable=False),
+    Index(None, "shard", "account", "order_id"),
+    Index("ix_orders_open", "shard", "account", "order_id", postgresql_where=text("status <= 2")),
+    Index(
+        "uq_orders_client_order_id",
+        "shard",
+        "account",
+        "client_order_id",
+        unique=True,
+        postgresql_where=text("client_order_id IS NOT NULL"),
+    ),
+    comment="Projection orders: accepted orders in their latest state",
+    # Room for the next states of an order on its own page.
+    postgresql_with={"fillfactor": 80},
+)
+
+rejections = Table(
+    "rejections",
+    metadata,
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("account", BigInteger, nullable=False),
+    Column("client_order_id", Text, nullable=False),
+    Column("reason", SmallInteger, nullable=False),
+    Column("market", BigInteger, nullable=False),
+    Column("side", SmallInteger, nullable=False),
+    Column("order_type", SmallInteger, nullable=False),
+    Column("time_in_force", SmallInteger, nullable=False),
+    Column("flags", SmallInteger, nullable=False),
+    Column("price_ticks", BigInteger, nullable=False),
+    Column("quantity_lots", BigInteger, nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+    UniqueConstraint("shard", "account", "client_order_id"),
+    comment="Projection orders: refused orders that had a client order id, which gets the same refusal for ever",
+)
+
+trades = Table(
+    "trades",
+    metadata,
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("trade_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("market", Integer, nullable=False),
+    Column("side", SmallInteger, nullable=False, comment="the taker's"),
+    Column("price_ticks", BigInteger, nullable=False),
+    Column("quantity_lots", BigInteger, nullable=False),
+    Column("notional_units", BigInteger, nullable=False, comment="quote units"),
+    Column("taker_order_id", BigInteger, nullable=False),
+    Column("maker_order_id", BigInteger, nullable=False),
+    Column("executed_ns", BigInteger, nullable=False),
+    Index(None, "shard", "market", "trade_id"),
+    comment="Projection trades: what the public sees of them",
+)
+
+fills = Table(
+    "fills",
+    metadata,
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("account", BigInteger, primary_key=True, autoincrement=False),
+    Column("trade_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("is_maker", Boolean, primary_key=True, comment="an account that trades with itself has two fills a trade"),
+    Column("order_id", BigInteger, nullable=False),
+    Column("market", Integer, nullable=False),
+    Column("side", SmallInteger, nullable=False),
+    Column("price_ticks", BigInteger, nullable=False),
+    Column("quantity_lots", BigInteger, nullable=False),
+    Column("fee_units", BigInteger, nullable=False, comment="of the asset it receives: base for a buy, quote for a sell"),
+    Column("sequence", BigInteger, nullable=False),
+    Column("executed_ns", BigInteger, nullable=False),
+    Index(None, "shard", "order_id", "trade_id"),
+    comment="Projection trades: the two sides of every trade, as each order's owner sees them",
+)
+
+balances = Table(
+    "balances",
+    metadata,
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("account", BigInteger, primary_key=True, autoincrement=False),
+    Column("asset", Integer, primary_key=True, autoincrement=False),
+    Column("available", Total, nullable=False),
+    Column("held", Total, nullable=False, comment="what the account's resting orders need"),
+    Column("sequence", BigInteger, nullable=False, comment="of the last command that touched it"),
+    CheckConstraint("available >= 0 OR account = 0", name="available"),
+    CheckConstraint("held >= 0", name="held"),
+    comment="Projection balances: account 0 is the outside world, 1 the exchange's revenue; an asset sums to zero",
+    postgresql_with={"fillfactor": 80},
+)
+
+ledger_entries = Table(
+    "ledger_entries",
+    metadata,
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("account", BigInteger, primary_key=True, autoincrement=False),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("position", Integer, primary_key=True, autoincrement=False, comment="among the entries of its command"),
+    Column("asset", Integer, nullable=False),
+    Column(
+        "kind",
+        SmallInteger,
+        nullable=False,
+        comment="1 deposit, 2 withdrawal, 3 hold, 4 release, 5 trade in, 6 trade out, 7 fee",
+    ),
+    Column("available_change", BigInteger, nullable=False),
+    Column("held_change", BigInteger, nullable=False),
+    Column("available_after", Total, nullable=False),
+    Column("held_after", Total, nullable=False),
+    Column("order_id", BigInteger, comment="the order that caused it"),
+    Column("trade_id", BigInteger, comment="the trade that caused it"),
+    Column("created_ns", BigInteger, nullable=False),
+    comment="Projection balances: every change of a balance; the changes of a command sum to zero in each asset",
+)
+
+candles_1m = Table(
+    "candles_1m",
+    metadata,
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("market", Integer, primary_key=True, autoincrement=False),
+    Column("opened_ns", BigInteger, primary_key=True, autoincrement=False, comment="start of the minute"),
+    Column("open_ticks", BigInteger, nullable=False),
+    Column("high_ticks", BigInteger, nullable=False),
+    Column("low_ticks", BigInteger, nullable=False),
+    Column("close_ticks", BigInteger, nullable=False),
+    Column("volume_lots", Total, nullable=False),
+    Column("quote_units", Total, nullable=False),
+    Column("trades", BigInteger, nullable=False),
+    comment="Projection candles: a minute of a market's trades; minutes without a trade have none",
+)
