@@ -239,7 +239,9 @@ fills = Table(
     Column("side", SmallInteger, nullable=False),
     Column("price_ticks", BigInteger, nullable=False),
     Column("quantity_lots", BigInteger, nullable=False),
-    Column("fee_units", BigInteger, nullable=False, comment="of the asset it receives: base for a buy, quote for a sell"),
+    Column(
+        "fee_units", BigInteger, nullable=False, comment="of the asset it receives: base for a buy, quote for a sell"
+    ),
     Column("sequence", BigInteger, nullable=False),
     Column("executed_ns", BigInteger, nullable=False),
     Index(None, "shard", "order_id", "trade_id"),
