@@ -1,0 +1,71 @@
+"""A BTC/USD market on the reference engine, as a venue to replay a recording into."""
+
+import asyncio
+import random
+
+from engine.records import Side
+from engine.reference import Shard
+from exchange.contracts import commands
+from exchange.contracts.catalogue import Catalogue
+from exchange.simulation.direct import DirectVenue
+
+BTC_UNITS, USD_UNITS = 10**8, 10**10
+TRADERS = list(range(1000, 1020))
+
+DEFINITIONS = [
+    bytes(commands.define_asset(1, "USD", 10)),
+    bytes(commands.define_asset(2, "BTC", 8)),
+    bytes(
+        commands.define_market(
+            1,
+            "BTC/USD",
+            2,
+            1,
+            lot_units=1,
+            tick_lot_units=1,
+            quantity_lots_min=1,
+            quantity_lots_max=10**13,
+            notional_units_min=0,
+            price_ticks_max=2**32 - 1,
+            maker_fee_ppm=1000,
+            taker_fee_ppm=2000,
+        )
+    ),
+]
+
+
+class ReferenceMarket:
+    """`delays_seed`: answer each command after a random number of turns of the event loop, so that commands in flight overtake each other."""
+
+    def __init__(self, delays_seed: int | None = None) -> None:
+        self.shard = Shard()
+        self._random = random.Random(delays_seed) if delays_seed is not None else None
+        for definition in DEFINITIONS:
+            self._apply(bytearray(definition))
+        for account in TRADERS:
+            self._apply(commands.deposit(account, 1, 1_000_000 * USD_UNITS))
+            self._apply(commands.deposit(account, 2, 1_000 * BTC_UNITS))
+
+    def venue(self) -> DirectVenue:
+        return DirectVenue(self.submit, self.read_book, Catalogue(DEFINITIONS).market("BTC/USD"), TRADERS)
+
+    async def submit(self, command: bytearray) -> bytes:
+        await self._wait()
+        events = self._apply(command)
+        await self._wait()
+        return events
+
+    async def _wait(self) -> None:
+        if self._random is not None:
+            for _ in range(self._random.randrange(4)):
+                await asyncio.sleep(0)
+
+    def _apply(self, command: bytearray) -> bytes:
+        commands.stamp(command, self.shard.sequence + 1, self.shard.sequence + 1)
+        return self.shard.apply(command)
+
+    def read_book(self, levels: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        sides: dict[int, dict[int, int]] = {Side.BUY: {}, Side.SELL: {}}
+        for _, _, side, price_ticks, remaining_lots, _ in self.shard.book(1):
+            sides[side][price_ticks] = sides[side].get(price_ticks, 0) + remaining_lots
+        return list(sides[Side.BUY].items())[:levels], list(sides[Side.SELL].items())[:levels]
