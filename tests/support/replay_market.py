@@ -35,7 +35,7 @@ DEFINITIONS = [
 
 
 class ReferenceMarket:
-    """`delays_seed`: answer each command after a random number of turns of the event loop, so that commands in flight overtake each other."""
+    """`delays_seed`: answer after a random number of turns of the event loop, so that commands in flight overtake."""
 
     def __init__(self, delays_seed: int | None = None) -> None:
         self.shard = Shard()

@@ -1,0 +1,1 @@
+"""Recorded order flow, robots and load: what trades here through the public API without a person behind it."""

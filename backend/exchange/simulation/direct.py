@@ -1,0 +1,70 @@
+"""Where a recording is played without HTTP: straight into the path of an order, in this process."""
+
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+
+from engine.records import EventKind, OrderType, Reason, Side, TimeInForce
+
+from exchange.contracts import commands
+from exchange.contracts.events import read_events
+from exchange.contracts.units import Asset, Market
+from exchange.simulation.client import Refused
+from exchange.simulation.client import Side as SideName
+from exchange.simulation.venue import CancelOutcome, Level, PlaceOutcome
+
+Submit = Callable[[bytearray], Awaitable[bytes]]  # a command record -> its events, when they are durable
+ReadBook = Callable[
+    [int], tuple[list[tuple[int, int]], list[tuple[int, int]]]
+]  # levels -> bids, asks as (price_ticks, quantity_lots)
+
+SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
+
+
+class DirectVenue:
+    """A market entered by command records. `traders` are account numbers (2 and up); fund them first."""
+
+    def __init__(self, submit: Submit, read_book: ReadBook, market: Market, traders: list[int]) -> None:
+        self.accounts = len(traders)
+        self._submit = submit
+        self._read_book = read_book
+        self._market = market
+        self._traders = traders
+
+    async def place(
+        self, account: int, client_order_id: str, side: SideName, price: Decimal, quantity: Decimal
+    ) -> PlaceOutcome:
+        market = self._market
+        command = commands.place(
+            self._traders[account], market.number, SIDES[side], OrderType.LIMIT, TimeInForce.GTC, 0,
+            market.price_ticks(format(price, "f")), market.quantity_lots(format(quantity, "f")), client_order_id.encode("ascii"),
+        )  # fmt: skip
+        first, *trades = read_events(await self._submit(command))
+        if first.kind == EventKind.REJECTED:
+            return PlaceOutcome(None, Reason(first.reason).name)
+        remaining = trades[-1].remaining_lots if trades else first.remaining_lots
+        return PlaceOutcome(str(first.order_id), None, remaining > 0, len(trades))
+
+    async def cancel(self, account: int, order_id: str) -> CancelOutcome:
+        event = next(read_events(await self._submit(commands.cancel(self._traders[account], int(order_id)))))
+        if event.kind == EventKind.CANCELLED:
+            return CancelOutcome(True, Decimal(self._market.quantity_text(event.quantity_lots)))
+        # Only the owner cancels here and each order once, so an order that is gone was filled.
+        return CancelOutcome(False, Decimal(0))
+
+    async def book(self, levels: int) -> tuple[list[Level], list[Level]]:
+        bids, asks = ([self._level(*level) for level in side] for side in self._read_book(levels))
+        return bids, asks
+
+    def _level(self, price_ticks: int, quantity_lots: int) -> Level:
+        return Decimal(self._market.price_text(price_ticks)), Decimal(self._market.quantity_text(quantity_lots))
+
+
+async def deposit(submit: Submit, account: int, asset: Asset, amount: Decimal) -> None:
+    """Give an account money. Raises Refused."""
+    command = commands.deposit(account, asset.number, asset.to_units(format(amount, "f"), "amount"))
+    event = next(read_events(await submit(command)))
+    if event.kind == EventKind.REJECTED:
+        raise Refused(
+            422,
+            {"reason": Reason(event.reason).name, "detail": f"deposit of {amount} {asset.name} to account {account}"},
+        )
