@@ -1,0 +1,40 @@
+import { compare, decimal } from "./decimal";
+
+/** The part of an order that tells which of two descriptions of it is the later one. */
+interface OrderLike {
+  readonly order_id: string;
+  readonly status: string;
+  readonly filled_quantity: string;
+}
+
+/** Bound of the list of orders kept in memory. At the bound the oldest are dropped; the server has them all. */
+export const ORDERS_MAX = 500;
+
+export const isOpen = (order: { status: string }): boolean => order.status === "Open" || order.status === "PartiallyFilled";
+
+/** Newest first: ids are the positions of their commands in the journal. */
+export function byNewest(a: { order_id: string }, b: { order_id: string }): number {
+  return compareIds(b.order_id, a.order_id);
+}
+
+function compareIds(a: string, b: string): number {
+  return a.length - b.length || (a < b ? -1 : a > b ? 1 : 0);
+}
+
+function isLater(order: OrderLike, known: OrderLike): boolean {
+  if (isOpen(order) !== isOpen(known)) return isOpen(known);
+  return compare(decimal(order.filled_quantity), decimal(known.filled_quantity)) >= 0;
+}
+
+/**
+ * Merge changed orders into a list, newest first. An answer and a stream message about the same order may come in either order:
+ * an order that has ended stays so, and what was filled stays filled.
+ */
+export function mergeOrders<T extends OrderLike>(held: readonly T[], changed: readonly T[]): T[] {
+  const byId = new Map(held.map((order) => [order.order_id, order]));
+  for (const order of changed) {
+    const known = byId.get(order.order_id);
+    if (!known || isLater(order, known)) byId.set(order.order_id, order);
+  }
+  return [...byId.values()].sort(byNewest).slice(0, ORDERS_MAX);
+}
