@@ -1,5 +1,6 @@
 """The data directory of the embedded PostgreSQL: making it, checking it, and clearing what a killed server left in it."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -49,6 +50,7 @@ def ensure_cluster(data_directory: Path, binaries: Path, account: ServerAccount,
         )
     unfinished = data_directory.with_name(data_directory.name + ".unfinished")
     if unfinished.exists():
+        _end_programs_making(unfinished)
         shutil.rmtree(unfinished)
     make_private_directory(unfinished, account)
     _create_cluster(unfinished, binaries, account, password)
@@ -83,6 +85,21 @@ def _create_cluster(directory: Path, binaries: Path, account: ServerAccount, pas
     )
     _must_run(account, [*single_user, "postgres"], stdin="\n".join(statements) + "\n")
     _must_run(account, [*initdb, "--sync-only"])
+
+
+def _end_programs_making(directory: Path) -> None:
+    """End what a killed Exchange left at work on an unfinished data directory. Each program it ran leads a process group
+    of its own, so the program goes together with its children."""
+    programs = [
+        process
+        for process in psutil.process_iter(["name", "cwd", "cmdline"])
+        if process.info["name"] in ("initdb", "postgres")
+        and (process.info["cwd"] == str(directory) or str(directory) in (process.info["cmdline"] or []))
+    ]
+    for program in programs:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(os.getpgid(program.pid), signal.SIGKILL)
+    psutil.wait_procs(programs, timeout=STOP_LADDER[-1][1])
 
 
 def _must_run(account: ServerAccount, command: Sequence[str], stdin: str = "") -> None:
@@ -167,10 +184,8 @@ def _processes_on(data_directory: Path) -> list[psutil.Process]:
 
 def _signal_all(processes: Sequence[psutil.Process], stop_signal: signal.Signals) -> None:
     for process in processes:
-        try:
+        with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(stop_signal)
-        except psutil.NoSuchProcess:
-            continue
 
 
 def _wait_until_gone(data_directory: Path, patience_s: float) -> None:
