@@ -35,8 +35,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import msgspec
 
@@ -124,13 +125,26 @@ def read_tape(path: Path) -> Iterator[TapeEvent]:
     """
     number = 0
     try:
-        with lzma.open(path, "rb") if path.suffix == ".xz" else path.open("rb") as lines:
+        with _open(path) as lines:
             for number, line in enumerate(lines, start=1):
                 yield _parse(line)
     except (ValueError, ArithmeticError) as error:
         raise TapeError(f"{path}, line {number}: {error}") from error
     except (OSError, EOFError, lzma.LZMAError) as error:
         raise TapeError(f"{path}: cannot be read after line {number}: {error}") from error
+
+
+def count_events(path: Path, limit: int | None = None) -> int:
+    """How many lines a recording has, `limit` at most. Raises TapeError for a file that cannot be read."""
+    try:
+        with _open(path) as lines:
+            return sum(1 for _ in islice(lines, limit))
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        raise TapeError(f"{path}: cannot be read: {error}") from error
+
+
+def _open(path: Path) -> BinaryIO | lzma.LZMAFile:
+    return lzma.open(path, "rb") if path.suffix == ".xz" else path.open("rb")
 
 
 def _parse(line: bytes) -> TapeEvent:

@@ -36,7 +36,8 @@ class DirectVenue:
         market = self._market
         command = commands.place(
             self._traders[account], market.number, SIDES[side], OrderType.LIMIT, TimeInForce.GTC, 0,
-            market.price_ticks(format(price, "f")), market.quantity_lots(format(quantity, "f")), client_order_id.encode("ascii"),
+            market.price_ticks(format(price, "f")), market.quantity_lots(format(quantity, "f")),
+            client_order_id.encode("ascii"),
         )  # fmt: skip
         first, *trades = read_events(await self._submit(command))
         if first.kind == EventKind.REJECTED:

@@ -104,7 +104,7 @@ class Replay:
         self._first_ms: int | None = None
 
     async def run(self, events: Iterable[TapeEvent]) -> None:
-        """Play all events; returns when every order is answered. Raises what stopped it; the report is true then too."""
+        """Play all events; returns when every order is answered. Raises what stopped it; the report holds then too."""
         started = time.monotonic()
         try:
             for event in events:

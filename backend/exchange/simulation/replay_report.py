@@ -124,10 +124,10 @@ class ReplayReport:
         lines = {
             "events": f"{self.events:,} in {self.duration_s:.1f} s; {sent:,} commands, {rate:,.0f} a second",
             "orders": f"{self.orders_sent:,} sent, {self.orders_acknowledged:,} acknowledged "
-            f"({self.orders_repeated:,} of them before), {self.rejections.total():,} rejected{_listed(self.rejections)}",
+            f"({self.orders_repeated:,} before), {self.rejections.total():,} rejected{_listed(self.rejections)}",
             "cancels": f"{self.cancels_sent:,} sent{_listed(self.cancels)}",
             "trades": f"{self.trades:,} ours, {self.venue_trades:,} in the recording",
-            "unknown": f"{self.unknown_outcomes:,} answers lost, {self.unknown_resolved:,} calls resolved by asking again",
+            "unknown": f"{self.unknown_outcomes:,} answers lost, {self.unknown_resolved:,} calls resolved by repeating",
             "lost": f"{self.lost:,}",
             "gaps": f"{self.gaps.total():,} events of the recording skipped{_listed(self.gaps)}",
             "book": self._book_text(),
@@ -141,10 +141,12 @@ class ReplayReport:
         book = self.agreement
         text = (
             f"best prices equal {book.best_equal:,} of {book.books:,}{_percent(book.best_equal, book.books)}; "
-            f"best {COMPARED_LEVELS} levels {book.levels_equal:,} of {book.levels:,}{_percent(book.levels_equal, book.levels)}"
+            f""
+            f"best {COMPARED_LEVELS} levels {book.levels_equal:,} of {book.levels:,}"
+            f"{_percent(book.levels_equal, book.levels)}"
         )
         if self.snapshots_passed:
-            text += f"; {self.snapshots_passed:,} snapshots not compared, an earlier playing of this run had gone beyond them"
+            text += f"; {self.snapshots_passed:,} snapshots not compared: this run was played beyond them before"
         return text
 
 

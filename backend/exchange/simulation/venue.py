@@ -106,22 +106,11 @@ def _levels(depth: Depth) -> tuple[list[Level], list[Level]]:
     return bids, asks
 
 
-async def open_traders(client: ApiClient, names: list[str], password: str, funds: dict[str, Decimal]) -> list[Account]:
-    """Register or sign in users, and ask the faucet for whoever has less than half of `funds` (asset -> amount).
-
-    Raises Refused when the exchange has no such users (wrong password) or no faucet that gives enough.
-    """
-    traders = []
-    for name in names:
-        trader = Account(client, name, password)
-        await trader.open()
-        await ensure_funds(trader, funds)
-        traders.append(trader)
-    return traders
-
-
 async def ensure_funds(trader: Account, funds: dict[str, Decimal]) -> None:
-    """Ask the faucet for each asset of which the account has less than half of `funds`."""
+    """Ask the faucet for each asset of which the account has less than half of `funds` (asset -> amount).
+
+    Raises Refused when the faucet gives no more and Unreachable when it does not answer.
+    """
     balances = await trader.balances()
     for asset, amount in funds.items():
         total = Decimal(balances[asset].total) if asset in balances else Decimal(0)

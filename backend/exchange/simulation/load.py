@@ -1,0 +1,254 @@
+"""A closed-loop load generator: every connection sends, waits for the answer, and sends again.
+
+Requests are bytes made beforehand into which only a serial number is written, and answers are read no further than
+their status and length, so that the generator costs far less than what it measures.
+"""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+from urllib.parse import urlsplit
+
+from exchange.simulation.latency import LatencyHistogram
+
+HEAD_BYTES_MAX = 64 * 1024
+SERIAL_DIGITS = 9
+
+MakeRequest = Callable[[], bytes]
+
+
+@dataclass
+class LoadResult:
+    """What one load run saw. Only answers within the measured time count."""
+
+    duration_s: float = 0.0
+    cpu_s: float = 0.0  # of the generator itself
+    latency: LatencyHistogram = field(default_factory=LatencyHistogram)
+    statuses: Counter[int] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)  # connections that ended, by cause
+
+    def document(self) -> dict[str, Any]:
+        """The result as JSON types."""
+        return {
+            "answers": self.latency.count,
+            "answers_per_second": round(self.latency.count / self.duration_s, 1) if self.duration_s else None,
+            "latency_ms": self.latency.summary_ms(),
+            "statuses": {str(status): count for status, count in sorted(self.statuses.items())},
+            "failures": dict(self.failures),
+            "duration_s": round(self.duration_s, 3),
+            "generator_cpu_s": round(self.cpu_s, 3),
+        }
+
+
+class Requests:
+    """Pre-serialised requests in a random order, each with a serial number of its own in it."""
+
+    def __init__(self, templates: Sequence[bytes], rng: random.Random) -> None:
+        """`templates` hold `SERIAL_MARK` once, or not at all."""
+        self._parts = [template.split(SERIAL_MARK) for template in templates]
+        self._rng = rng
+        self._serial = 0
+
+    def __call__(self) -> bytes:
+        """The next request."""
+        self._serial += 1
+        parts = self._parts[int(self._rng.random() * len(self._parts))]
+        return (b"%0*d" % (SERIAL_DIGITS, self._serial)).join(parts)
+
+
+SERIAL_MARK = b"#" * SERIAL_DIGITS
+
+
+def http_request(method: str, url: str, body: bytes | None, headers: dict[str, str] | None = None) -> bytes:
+    """One HTTP/1.1 keep-alive request as bytes. Raises ValueError for a URL that is not plain http."""
+    parts = urlsplit(url)
+    if parts.scheme != "http" or not parts.hostname:
+        raise ValueError(f"{url!r} is not a plain http URL such as http://localhost:8080/path")
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    lines = [f"{method} {target} HTTP/1.1", f"Host: {parts.netloc}"]
+    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    if body is not None:
+        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+    return "\r\n".join(lines).encode("ascii") + b"\r\n\r\n" + (body or b"")
+
+
+class Connection(asyncio.Protocol):
+    """One keep-alive connection in a closed loop. `ended` resolves with None at the stop, or with what broke it."""
+
+    def __init__(self, make_request: MakeRequest, result: LoadResult) -> None:
+        self.ended: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        self._make_request = make_request
+        self._result = result
+        self._transport: asyncio.Transport | None = None
+        self._buffer = b""
+        self._sent_ns = 0
+        self._running = True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by class
+        self._send()
+
+    def measure(self, result: LoadResult) -> None:
+        """Count into `result` from now on."""
+        self._result = result
+
+    def stop(self) -> None:
+        """Send nothing more, and forget the answer under way."""
+        self._end(None)
+
+    def _send(self) -> None:
+        assert self._transport is not None
+        self._sent_ns = time.perf_counter_ns()
+        self._transport.write(self._make_request())
+
+    def data_received(self, data: bytes) -> None:
+        if not self._running:
+            return
+        self._buffer = self._buffer + data if self._buffer else data
+        try:
+            length = answer_length(self._buffer)
+        except ValueError as error:
+            self._end(str(error))
+            return
+        if length is None or len(self._buffer) < length:
+            return
+        self._result.latency.add(time.perf_counter_ns() - self._sent_ns)
+        self._result.statuses[int(self._buffer[9:12])] += 1
+        self._buffer = self._buffer[length:]
+        self._send()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end(f"connection lost: {exc or 'closed by the server'}")
+
+    def _end(self, cause: str | None) -> None:
+        self._running = False
+        if self._transport is not None:
+            self._transport.abort()
+        if not self.ended.done():
+            self.ended.set_result(cause)
+
+
+def answer_length(buffer: bytes) -> int | None:
+    """Length of the answer that starts the buffer, head and body; None while its head is incomplete.
+
+    Raises ValueError for what is no HTTP/1.1 answer with a Content-Length.
+    """
+    head_end = buffer.find(b"\r\n\r\n")
+    if head_end < 0:
+        if len(buffer) > HEAD_BYTES_MAX:
+            raise ValueError(f"an answer's head is longer than {HEAD_BYTES_MAX} bytes")
+        return None
+    head = buffer[:head_end].lower()
+    if not head.startswith(b"http/1.1 ") or not head[9:12].isdigit():
+        raise ValueError(f"not an HTTP/1.1 answer: {bytes(buffer[:40])!r}")
+    at = head.find(b"\r\ncontent-length:")
+    if at < 0:
+        if head[9:12] in (b"204", b"304"):
+            return head_end + 4
+        raise ValueError("an answer has no Content-Length")
+    line_end = head.find(b"\r\n", at + 2)
+    return head_end + 4 + int(head[at + 17 : line_end if line_end >= 0 else len(head)])
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSettings:
+    """Where and how long. Nothing is counted during the first `warm_up_s`."""
+
+    url: str
+    connections: int
+    seconds: float
+    warm_up_s: float = 1.0
+
+
+async def run_load(settings: LoadSettings, requests: Sequence[MakeRequest]) -> LoadResult:
+    """Drive one connection for each of `requests`, and measure.
+
+    Raises OSError when the server cannot be connected to. A connection that breaks later is counted and not replaced.
+    """
+    warming = LoadResult()
+    connections: list[Connection] = []
+    try:
+        for make_request in requests:
+            connections.append(await _connect(settings.url, make_request, warming))
+        await asyncio.sleep(settings.warm_up_s)
+        result = LoadResult()
+        for connection in connections:
+            connection.measure(result)
+        started_s, cpu_s = time.perf_counter(), time.process_time()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(_all_ended(connections), settings.seconds)
+        result.duration_s = time.perf_counter() - started_s
+        result.cpu_s = time.process_time() - cpu_s
+    finally:
+        for connection in connections:
+            connection.stop()
+    causes = [connection.ended.result() for connection in connections]
+    result.failures.update(cause for cause in causes if cause is not None)
+    return result
+
+
+async def _connect(url: str, make_request: MakeRequest, result: LoadResult) -> Connection:
+    parts = urlsplit(url)
+    _, connection = await asyncio.get_running_loop().create_connection(
+        lambda: Connection(make_request, result), parts.hostname or "localhost", parts.port or 80
+    )
+    return connection
+
+
+async def _all_ended(connections: Sequence[Connection]) -> None:
+    await asyncio.wait([connection.ended for connection in connections])
+
+
+@dataclass(frozen=True, slots=True)
+class OrderMix:
+    """Limit orders around one price: `crossing_percent` of them reach across it and trade with what rests there.
+
+    A crossing order is as large as the resting ones it should meet, so that the book neither grows without end nor runs
+    dry. Distances are uniform in 1..`spread_ticks`.
+    """
+
+    mid_ticks: int
+    tick_decimals: int = 2
+    spread_ticks: int = 200
+    crossing_percent: int = 25
+    quantity_units: int = 1000
+    quantity_decimals: int = 6
+
+    @property
+    def crossing_size(self) -> int:
+        """How many times larger than a resting order a crossing one is."""
+        return max((100 - self.crossing_percent) // max(self.crossing_percent, 1), 1)
+
+    def describe(self) -> str:
+        """The mix in words."""
+        return (
+            f"GTC limit orders 1..{self.spread_ticks} ticks from the middle, "
+            f"{self.crossing_percent} % of them across it with {self.crossing_size} times the quantity"
+        )
+
+    def bodies(self, symbol: str, prefix: str, rng: random.Random, count: int) -> list[bytes]:
+        """`count` order bodies whose client id is `prefix` and a serial number."""
+        return [self._body(symbol, prefix, rng) for _ in range(count)]
+
+    def _body(self, symbol: str, prefix: str, rng: random.Random) -> bytes:
+        side: Literal["Buy", "Sell"] = rng.choice(("Buy", "Sell"))
+        crossing = rng.randrange(100) < self.crossing_percent
+        away = rng.randint(1, self.spread_ticks) * (1 if crossing else -1) * (1 if side == "Buy" else -1)
+        price = decimal_text(self.mid_ticks + away, self.tick_decimals)
+        quantity = decimal_text(self.quantity_units * (self.crossing_size if crossing else 1), self.quantity_decimals)
+        client_id = f"{prefix}{SERIAL_MARK.decode()}"
+        return (
+            f'{{"symbol":"{symbol}","side":"{side}","quantity":"{quantity}","price":"{price}",'
+            f'"order_type":"Limit","time_in_force":"GTC","client_order_id":"{client_id}"}}'
+        ).encode()
+
+
+def decimal_text(value: int, decimals: int) -> str:
+    """`value / 10**decimals` as text with that many decimals; value >= 0."""
+    digits = str(value).rjust(decimals + 1, "0")
+    return f"{digits[:-decimals]}.{digits[-decimals:]}" if decimals else digits
