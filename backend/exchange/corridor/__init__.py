@@ -1,0 +1,1 @@
+"""The path of an order: submit -> sequence -> apply (hold, match, settle) -> journal -> publish -> answer. Begin at writer.py."""

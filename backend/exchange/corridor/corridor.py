@@ -1,0 +1,270 @@
+"""The one door into the path of an order, and who may open it: terms of leadership over a shard.
+
+    starting ─> standby ─> (lease won) ─> starting: recover, let the tables catch up ─> leader ─> halted ─> standby ...
+                                                                                          a failed append
+
+A process that does not lead refuses commands with UNAVAILABLE. A term ends when an append fails, since memory is then ahead of the
+journal; the next term begins from the journal again.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol
+
+from engine.matching import Shard
+
+from exchange.contracts.catalogue import Catalogue
+from exchange.contracts.events import Event, read_events
+from exchange.corridor.client_orders import ClientOrders
+from exchange.corridor.genesis import genesis
+from exchange.corridor.live import DAY_MINUTES, LATEST_TRADES, MINUTE_NS, Changes, Live, Minute
+from exchange.corridor.recovery import recover
+from exchange.corridor.writer import Writer, unavailable
+from exchange.corridor import measure
+from exchange.storage.database import DatabaseUnreachable
+from exchange.storage.journal import Entry, Fenced, JournalCorrupt, JournalError, JournalLeader, lead, save_snapshot
+from exchange.storage.term import TermTables
+
+logger = logging.getLogger(__name__)
+
+Role = Literal["leader", "standby", "starting", "halted"]
+
+SNAPSHOT_EVERY = 50_000  # commands; bounds the tail that a start executes again
+LEASE_POLL_S = 0.25
+RETRY_S = 1.0
+TOLD_MAX = 100_000  # accounts; at the bound the longest unheard of reads as if it had been told everything
+
+
+class Projections(Protocol):
+    """The tables that follow the journal while this process leads."""
+
+    @property
+    def watermark(self) -> int: ...
+
+    def nudge(self, sequence: int) -> None: ...
+
+    async def wait_for(self, sequence: int, timeout_s: float) -> None: ...
+
+    async def run(self) -> None: ...
+
+
+class Told:
+    """The highest sequence that each account was told of, for reads that must not lag it. Bounded."""
+
+    def __init__(self) -> None:
+        self._sequences: OrderedDict[int, int] = OrderedDict()
+        self._floor = 0
+
+    def tell(self, account: int, sequence: int) -> None:
+        self._sequences[account] = sequence
+        self._sequences.move_to_end(account)
+        if len(self._sequences) > TOLD_MAX:
+            _, forgotten = self._sequences.popitem(last=False)
+            self._floor = max(self._floor, forgotten)
+
+    def of(self, account: int) -> int:
+        return max(self._sequences.get(account, 0), self._floor)
+
+
+class Corridor:
+    """Submit commands to the shard that this process leads; see the module."""
+
+    def __init__(self, dsn: str, shard_number: int, projections: Projections, publish: Callable[[Changes, Shard], None]) -> None:
+        self._dsn = dsn
+        self._shard_number = shard_number
+        self._projections = projections
+        self._publish = publish
+        self._tables = TermTables(dsn, shard_number)
+        self._told = Told()
+        self._shard = Shard()
+        self._writer: Writer | None = None
+        self._client_orders: ClientOrders | None = None
+        self._snapshot_sequence = 0
+        self._snapshot_task: asyncio.Task[None] | None = None
+        self.role: Role = "starting"
+        self.epoch = 0
+        self.failure: str | None = None  # why the shard is halted
+        self.catalogue = Catalogue()
+        self.live = Live(self.catalogue)
+
+    # What the edge calls
+
+    @property
+    def sequence(self) -> int:
+        """The last durable sequence."""
+        return self._writer.durable_sequence if self._writer else 0
+
+    def told(self, account: int) -> int:
+        """The highest sequence that the account was told of; 0 if none."""
+        return self._told.of(account)
+
+    async def submit(self, command: bytearray) -> Entry:
+        """Return the command's journal entry once it is durable. Raises Refused OVERLOADED, UNAVAILABLE or OUTCOME_UNKNOWN."""
+        return await self._leading().submit(command)
+
+    async def place(self, command: bytearray, account: int, client_order_id: str | None) -> tuple[Entry, bool]:
+        """Submit a PLACE command and return (entry, whether it is the result of an earlier request with the same id)."""
+        writer = self._leading()
+        if client_order_id is None:
+            return await writer.submit(command), False
+        assert self._client_orders is not None
+        return await self._client_orders.place((account, client_order_id), command, self._submit_now)
+
+    async def barrier(self) -> int:
+        """Return the last durable sequence once every command submitted before this call is durable or has failed."""
+        return await self._leading().barrier()
+
+    def balance(self, account: int, asset: int) -> tuple[int, int]:
+        """Return (available, held) units as the engine has them, which may be a batch ahead of the journal: for advice, not for answers."""
+        return self._shard.balance(account, asset)
+
+    def digest(self) -> int:
+        """The state digest of the engine as it is in memory."""
+        return self._shard.digest()
+
+    def open_orders(self) -> int:
+        """The number of resting orders in the engine."""
+        return self._shard.open_orders
+
+    def _submit_now(self, command: bytearray) -> "asyncio.Future[Entry]":
+        return self._leading().submit(command)
+
+    def _leading(self) -> Writer:
+        if self._writer is None or self.role != "leader":
+            raise unavailable()
+        return self._writer
+
+    # Terms of leadership
+
+    async def run(self) -> None:
+        """Lead whenever the lease can be had, until cancelled; then finish what was taken and keep a snapshot."""
+        while True:
+            try:
+                await self._term()
+            except JournalCorrupt as error:
+                self._halt(error)
+                logger.critical("the shard stays halted: %s; verify the journal before starting again", error)
+                await asyncio.Event().wait()
+            except Fenced as error:
+                self._halt(error)
+            except (JournalError, DatabaseUnreachable, OSError) as error:
+                self._halt(error)
+                logger.error("the shard is halted: %s; recovering from the journal in %.0f s", error, RETRY_S)
+                await asyncio.sleep(RETRY_S)
+
+    async def _term(self) -> None:
+        leader = await self._win_lease()
+        following: asyncio.Task[None] | None = None
+        try:
+            self.role = "starting"
+            self.epoch = leader.epoch
+            self._shard, chain, self._snapshot_sequence = await recover(leader)
+            leader.start_after(chain)
+            following = asyncio.create_task(self._projections.run(), name="projections")
+            await self._prepare()
+            await self._lead(leader)
+        finally:
+            if following is not None:
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
+            await leader.close()
+
+    async def _win_lease(self) -> JournalLeader:
+        holder = f"{socket.gethostname()}:{os.getpid()}"
+        while True:
+            leader = await lead(self._dsn, self._shard_number, holder)
+            if leader is not None:
+                logger.info("leading shard %d in epoch %d", self._shard_number, leader.epoch)
+                return leader
+            if self.role != "standby":
+                logger.info("another process leads shard %d: standing by", self._shard_number)
+                self.role = "standby"
+            await asyncio.sleep(LEASE_POLL_S)
+
+    async def _prepare(self) -> None:
+        """Bring what is kept in memory beside the engine to the engine's sequence."""
+        sequence = self._shard.sequence
+        self._projections.nudge(sequence)
+        await self._projections.wait_for(sequence, float("inf"))
+        for definition in self._shard.definitions():
+            self.catalogue.define(definition)
+        client_orders = ClientOrders(self._tables.find_entry, lambda: self._projections.watermark)
+        await client_orders.load(self._tables.client_order_ids())
+        self._client_orders = client_orders
+        await self._begin_live(sequence)
+
+    async def _begin_live(self, sequence: int) -> None:
+        open_orders = await self._tables.open_orders()
+        if len(open_orders) != self._shard.open_orders:
+            raise JournalCorrupt(
+                sequence, f"the tables hold {len(open_orders)} open orders and the engine {self._shard.open_orders}: rebuild the projections"
+            )
+        trades = {market: await self._latest_trades(market) for market in self.catalogue.markets}
+        latest_ns = max((market[-1].timestamp_ns for market in trades.values() if market), default=0)
+        minutes = await self._tables.minutes(latest_ns - DAY_MINUTES * MINUTE_NS)
+        self.live.timestamp_ns = latest_ns
+        self.live.begin(
+            sequence, open_orders, {market: [Minute(*row) for row in rows] for market, rows in minutes.items()}, trades
+        )
+
+    async def _latest_trades(self, market: int) -> list[Event]:
+        trades = []
+        for entry, trade_id in await self._tables.latest_trades(market, LATEST_TRADES):
+            trades += [event for event in read_events(entry.events) if event.trade_id == trade_id]
+        return trades
+
+    async def _lead(self, leader: JournalLeader) -> None:
+        self._writer = writer = Writer(leader, self._shard, self._committed)
+        writing = asyncio.create_task(writer.run(), name="writer")
+        try:
+            if self._shard.sequence == 0:
+                await asyncio.gather(*[writer.submit(command) for command in genesis()])
+            self.failure = None
+            self.role = "leader"
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            writer.stop()
+            await writing
+            await self._keep_snapshot()
+            raise
+
+    def _committed(self, entries: Sequence[Entry]) -> None:
+        """Called by the writer when entries are durable, before their owners are answered."""
+        changes = self.live.apply(entries)
+        for account in changes.accounts:
+            self._told.tell(account, changes.sequence)
+        self._projections.nudge(changes.sequence)
+        self._publish(changes, self._shard)
+        measure.observe_changes(changes, self.catalogue)
+        if changes.sequence - self._snapshot_sequence >= SNAPSHOT_EVERY and self._snapshot_task is None:
+            self._start_snapshot()
+
+    def _start_snapshot(self) -> None:
+        # The image is made here, between two batches, where the state is exactly the journal's; saving it takes its time aside.
+        sequence, digest, state = self._shard.sequence, self._shard.digest(), self._shard.snapshot()
+        self._snapshot_sequence = sequence
+        self._snapshot_task = asyncio.create_task(self._save_snapshot(sequence, digest, state), name="snapshot")
+
+    async def _save_snapshot(self, sequence: int, digest: int, state: bytes) -> None:
+        try:
+            await save_snapshot(self._dsn, self._shard_number, sequence, digest, state)
+        except Exception as error:  # a missing snapshot only makes the next start slower
+            logger.warning("the snapshot at sequence %d was not kept: %s", sequence, error)
+        finally:
+            self._snapshot_task = None
+
+    async def _keep_snapshot(self) -> None:
+        """On the way out: the next start then has no tail to execute."""
+        if self._snapshot_task is not None:
+            await self._snapshot_task
+        if self._shard.sequence > self._snapshot_sequence:
+            await self._save_snapshot(self._shard.sequence, self._shard.digest(), self._shard.snapshot())
+
+    def _halt(self, error: Exception) -> None:
+        self.role = "halted"
+        self.failure = str(error)
+        self._writer = None

@@ -1,0 +1,245 @@
+"""The markets as of the last durable command, in memory: books by level, latest trades, tickers, and everybody's open orders.
+
+Fed by the writer with journaled entries only, so nothing here is ever ahead of the journal.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sortedcontainers import SortedDict
+
+from engine.records import EventKind, Reason, Side, TimeInForce
+
+from exchange.contracts import commands
+from exchange.contracts.catalogue import Catalogue
+from exchange.contracts.events import Event, read_events
+from exchange.contracts.orders import Fill, OrderState, fills_of
+from exchange.storage.journal import Entry
+
+LATEST_TRADES = 50
+MINUTE_NS = 60 * 1_000_000_000
+DAY_MINUTES = 24 * 60
+ENDED_MAX = 10_000  # at the bound the one that ended first is forgotten; the tables have it
+
+
+@dataclass(slots=True)
+class Minute:
+    """One minute of a market's trades."""
+
+    opened_ns: int
+    open_ticks: int
+    high_ticks: int
+    low_ticks: int
+    close_ticks: int
+    volume_lots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ticker:
+    """A market's last 24 hours; None where there was no trade or no order."""
+
+    last_price_ticks: int | None
+    best_bid_ticks: int | None
+    best_ask_ticks: int | None
+    volume_24h_lots: int
+    open_24h_ticks: int | None
+    high_24h_ticks: int | None
+    low_24h_ticks: int | None
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a batch of entries changed, for those who tell the world."""
+
+    sequence: int
+    timestamp_ns: int
+    levels: dict[int, set[tuple[int, int]]] = field(default_factory=dict)  # market -> {(side, price_ticks)}
+    trades: dict[int, list[Event]] = field(default_factory=dict)  # market -> TRADED events
+    orders: dict[int, dict[int, OrderState]] = field(default_factory=dict)  # account -> order_id -> latest state
+    fills: dict[int, list[Fill]] = field(default_factory=dict)  # account -> fills
+    accounts: set[int] = field(default_factory=set)  # whose balances may have changed
+
+
+class LiveMarket:
+    """One market's levels, latest trades and last 24 hours."""
+
+    def __init__(self) -> None:
+        self.levels: dict[int, SortedDict[int, int]] = {Side.BUY: SortedDict(), Side.SELL: SortedDict()}
+        self.latest_trades: deque[Event] = deque(maxlen=LATEST_TRADES)
+        self.minutes: deque[Minute] = deque()
+        self.last_price_ticks: int | None = None
+
+    def change_level(self, side: int, price_ticks: int, change_lots: int) -> None:
+        levels = self.levels[side]
+        lots = levels.get(price_ticks, 0) + change_lots
+        if lots:
+            levels[price_ticks] = lots
+        else:
+            del levels[price_ticks]
+
+    def take_trade(self, trade: Event) -> None:
+        self.latest_trades.append(trade)
+        self.last_price_ticks = price = trade.price_ticks
+        opened_ns = trade.timestamp_ns - trade.timestamp_ns % MINUTE_NS
+        if not self.minutes or self.minutes[-1].opened_ns != opened_ns:
+            self.minutes.append(Minute(opened_ns, price, price, price, price, 0))
+            while self.minutes[0].opened_ns <= opened_ns - DAY_MINUTES * MINUTE_NS:
+                self.minutes.popleft()
+        minute = self.minutes[-1]
+        minute.high_ticks = max(minute.high_ticks, price)
+        minute.low_ticks = min(minute.low_ticks, price)
+        minute.close_ticks = price
+        minute.volume_lots += trade.quantity_lots
+
+    def depth(self, side: int, levels: int) -> list[tuple[int, int]]:
+        """At most ``levels`` (price_ticks, quantity_lots), best first."""
+        items = self.levels[side].items()
+        return list(items[-levels:])[::-1] if side == Side.BUY else list(items[:levels])
+
+    def ticker(self, now_ns: int) -> Ticker:
+        bids, asks = self.levels[Side.BUY], self.levels[Side.SELL]
+        day = [minute for minute in self.minutes if minute.opened_ns > now_ns - DAY_MINUTES * MINUTE_NS]
+        return Ticker(
+            last_price_ticks=self.last_price_ticks,
+            best_bid_ticks=bids.keys()[-1] if bids else None,
+            best_ask_ticks=asks.keys()[0] if asks else None,
+            volume_24h_lots=sum(minute.volume_lots for minute in day),
+            open_24h_ticks=day[0].open_ticks if day else None,
+            high_24h_ticks=max((minute.high_ticks for minute in day), default=None),
+            low_24h_ticks=min((minute.low_ticks for minute in day), default=None),
+        )
+
+
+class Live:
+    """See the module. ``sequence``: the last entry it includes."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self.sequence = 0
+        self.timestamp_ns = 0
+        self.markets: dict[int, LiveMarket] = {}
+        self.orders: dict[int, OrderState] = {}
+        self.orders_of: dict[int, dict[int, OrderState]] = {}
+        self._ended: OrderedDict[int, OrderState] = OrderedDict()
+
+    def begin(
+        self,
+        sequence: int,
+        open_orders: Iterable[OrderState],
+        minutes: Mapping[int, Sequence[Minute]],
+        latest_trades: Mapping[int, Sequence[Event]],
+    ) -> None:
+        """Start a term from the tables, which are as far as ``sequence``. Trades and minutes oldest first."""
+        self.sequence = sequence
+        self.orders.clear()
+        self._ended.clear()
+        self.orders_of.clear()
+        self.markets = {number: LiveMarket() for number in self.catalogue.markets}
+        for order in open_orders:
+            self._hold(order)
+            self.markets[order.market].change_level(order.side, order.price_ticks, order.remaining_lots)
+        for number, market in self.markets.items():
+            market.minutes.extend(minutes.get(number, ()))
+            market.latest_trades.extend(latest_trades.get(number, ()))
+            if market.latest_trades:
+                market.last_price_ticks = market.latest_trades[-1].price_ticks
+
+    def depth(self, market_number: int, levels: int) -> tuple[int, list[tuple[int, int]], list[tuple[int, int]]]:
+        """Return (sequence, bids, asks), at most ``levels`` (price_ticks, quantity_lots) a side, best first."""
+        market = self.markets[market_number]
+        return self.sequence, market.depth(Side.BUY, levels), market.depth(Side.SELL, levels)
+
+    def ticker(self, market_number: int) -> Ticker:
+        return self.markets[market_number].ticker(self.timestamp_ns)
+
+    def ended_order(self, order_id: int) -> OrderState | None:
+        """Return an order that rested and has ended lately, in its final state."""
+        return self._ended.get(order_id)
+
+    def apply(self, entries: Sequence[Entry]) -> Changes:
+        """Take journaled entries, in sequence, and return what they changed."""
+        changes = Changes(self.sequence, self.timestamp_ns)
+        for entry in entries:
+            self._apply_entry(entry, changes)
+        changes.sequence, changes.timestamp_ns = self.sequence, self.timestamp_ns
+        return changes
+
+    def _apply_entry(self, entry: Entry, changes: Changes) -> None:
+        accepted: OrderState | None = None
+        event: Event | None = None
+        for event in read_events(entry.events):
+            kind = event.kind
+            if kind == EventKind.ACCEPTED:
+                accepted = OrderState.accepted(event, commands.client_order_id(entry.command))
+                self._note(accepted, changes)
+            elif kind == EventKind.TRADED:
+                self._trade(event, accepted, changes)
+            elif kind == EventKind.CANCELLED:
+                self._cancel(event, accepted, changes)
+            elif kind in (EventKind.DEPOSITED, EventKind.WITHDRAWN):
+                changes.accounts.add(event.account)
+            elif kind in (EventKind.ASSET_DEFINED, EventKind.MARKET_DEFINED):
+                self._define(entry)
+        if accepted is not None and accepted.remaining_lots:
+            self._rest(accepted, changes)
+        self.sequence = entry.sequence
+        if event is not None:
+            self.timestamp_ns = event.timestamp_ns
+
+    def _define(self, entry: Entry) -> None:
+        self.catalogue.define(entry.command)
+        for number in self.catalogue.markets:
+            self.markets.setdefault(number, LiveMarket())
+
+    def _trade(self, trade: Event, taker: OrderState | None, changes: Changes) -> None:
+        maker = self.orders[trade.maker_order_id]
+        taker_fill, maker_fill = fills_of(trade)
+        for order, fill in ((taker, taker_fill), (maker, maker_fill)):
+            assert order is not None, "a trade follows the acceptance of its taker"
+            order.fill(trade, fill.fee_units)
+            self._note(order, changes)
+            changes.fills.setdefault(order.account, []).append(fill)
+        self._change_level(maker, -trade.quantity_lots, changes)
+        if maker.ended:
+            self._drop(maker)
+        self.markets[trade.market].take_trade(trade)
+        changes.trades.setdefault(trade.market, []).append(trade)
+
+    def _cancel(self, event: Event, accepted: OrderState | None, changes: Changes) -> None:
+        if event.reason == Reason.CANCELLED_BY_OWNER:
+            order = self.orders[event.order_id]
+            self._change_level(order, -order.remaining_lots, changes)
+            self._drop(order)
+        else:
+            assert accepted is not None, "what never rested is cancelled by its own command"
+            order = accepted
+        order.cancel(event)
+        self._note(order, changes)
+
+    def _rest(self, order: OrderState, changes: Changes) -> None:
+        assert order.time_in_force == TimeInForce.GTC, "only GTC orders rest"
+        self._hold(order)
+        self._change_level(order, order.remaining_lots, changes)
+
+    def _hold(self, order: OrderState) -> None:
+        self.orders[order.order_id] = order
+        self.orders_of.setdefault(order.account, {})[order.order_id] = order
+
+    def _drop(self, order: OrderState) -> None:
+        del self.orders[order.order_id]
+        of_account = self.orders_of[order.account]
+        del of_account[order.order_id]
+        if not of_account:
+            del self.orders_of[order.account]
+        self._ended[order.order_id] = order
+        if len(self._ended) > ENDED_MAX:
+            self._ended.popitem(last=False)
+
+    def _change_level(self, order: OrderState, change_lots: int, changes: Changes) -> None:
+        self.markets[order.market].change_level(order.side, order.price_ticks, change_lots)
+        changes.levels.setdefault(order.market, set()).add((order.side, order.price_ticks))
+
+    def _note(self, order: OrderState, changes: Changes) -> None:
+        changes.orders.setdefault(order.account, {})[order.order_id] = order
+        changes.accounts.add(order.account)

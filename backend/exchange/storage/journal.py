@@ -1,0 +1,200 @@
+"""The journal store: append a batch in one COPY, read it back, lead a shard, keep snapshots.
+
+The database itself enforces the two things that safety rests on (migration 0002): an append commits only while its epoch is
+the lease's, and entries are never changed. One COPY is one statement, one transaction and one round trip.
+"""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import asyncpg
+
+from exchange.storage.database import connect, describe
+
+CHAIN_SIZE = 16
+GENESIS = bytes(CHAIN_SIZE)
+FENCED_SQLSTATE = "EX001"
+
+#: Session advisory locks, (class, shard): who holds it leads. It goes with the connection, so a killed leader frees it at once.
+_LEADER_LOCK_CLASS = 0x45584C44
+
+
+class JournalError(Exception):
+    """The journal cannot be appended to or read."""
+
+
+class Fenced(JournalError):
+    """Another leader has taken over: this one's epoch is over and nothing of the batch was committed."""
+
+
+class AppendFailed(JournalError):
+    """The append's outcome is not known: the connection broke before its answer came."""
+
+
+class JournalCorrupt(JournalError):
+    """An entry is not what was appended. ``sequence`` names the first one that is wrong."""
+
+    def __init__(self, sequence: int, what: str) -> None:
+        super().__init__(f"journal entry {sequence}: {what}")
+        self.sequence = sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A command record and the event records that it caused."""
+
+    sequence: int
+    command: bytes
+    events: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A state of the engine as of a sequence, and the journal's chain there."""
+
+    sequence: int
+    state: bytes
+    chain: bytes
+
+
+def seal(chain: bytes, command: bytes, events: bytes) -> bytes:
+    """Return the chain value of an entry: a keyed hash over it and, through ``chain``, all entries before."""
+    return hashlib.blake2b(command + events, digest_size=CHAIN_SIZE, key=chain).digest()
+
+
+class JournalReader:
+    """Reads one shard's journal. Each call uses the given connection alone."""
+
+    def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]", shard: int) -> None:
+        self._connection = connection
+        self._shard = shard
+
+    async def head(self) -> tuple[int, bytes]:
+        """Return (sequence, chain) of the last entry, (0, GENESIS) for an empty journal."""
+        row = await self._connection.fetchrow(
+            "SELECT sequence, chain FROM journal WHERE shard = $1 ORDER BY sequence DESC LIMIT 1", self._shard
+        )
+        return (row["sequence"], row["chain"]) if row else (0, GENESIS)
+
+    async def after(self, sequence: int, chain: bytes, limit: int) -> tuple[list[Entry], bytes]:
+        """Return at most ``limit`` entries that follow ``sequence``, and the chain at the last of them.
+
+        Raises JournalCorrupt where an entry is missing or its bytes do not fit the chain.
+        """
+        rows = await self._connection.fetch(
+            "SELECT sequence, command, events, chain FROM journal WHERE shard = $1 AND sequence > $2 ORDER BY sequence LIMIT $3",
+            self._shard, sequence, limit,
+        )  # fmt: skip
+        entries = []
+        for row in rows:
+            sequence += 1
+            if row["sequence"] != sequence:
+                raise JournalCorrupt(sequence, f"is missing; the next one is {row['sequence']}")
+            chain = seal(chain, row["command"], row["events"])
+            if chain != row["chain"]:
+                raise JournalCorrupt(sequence, "its bytes are not those that were appended")
+            entries.append(Entry(sequence, row["command"], row["events"]))
+        return entries, chain
+
+    async def latest_snapshot(self) -> Snapshot | None:
+        """Return the newest snapshot, None before the first."""
+        row = await self._connection.fetchrow(
+            "SELECT s.sequence, s.state, j.chain FROM snapshots s JOIN journal j USING (shard, sequence) "
+            "WHERE s.shard = $1 ORDER BY s.sequence DESC LIMIT 1",
+            self._shard,
+        )
+        return Snapshot(row["sequence"], row["state"], row["chain"]) if row else None
+
+
+class JournalLeader(JournalReader):
+    """The one connection that may append to a shard's journal. Made by ``lead``; one call at a time."""
+
+    def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]", shard: int, epoch: int) -> None:
+        super().__init__(connection, shard)
+        self.epoch = epoch
+        self._chain: bytes | None = None
+
+    def start_after(self, chain: bytes) -> None:
+        """Tell the chain value that the next append continues: recovery's last one."""
+        self._chain = chain
+
+    async def append(self, entries: Sequence[Entry]) -> None:
+        """Append consecutive entries; they are durable when this returns.
+
+        Raises Fenced when another leader has taken over (nothing was committed), AppendFailed when the outcome is not known, and
+        JournalError when Postgres refused (nothing was committed).
+        """
+        if self._chain is None:
+            raise JournalError("the journal was not recovered before appending to it")
+        chain = self._chain
+        records = []
+        for entry in entries:
+            chain = seal(chain, entry.command, entry.events)
+            records.append((self._shard, entry.sequence, self.epoch, entry.command, entry.events, chain))
+        try:
+            await self._connection.copy_records_to_table(
+                "journal", records=records, columns=("shard", "sequence", "epoch", "command", "events", "chain")
+            )
+        except asyncpg.PostgresConnectionError as error:
+            raise AppendFailed(f"the connection to the journal broke: {error}") from error
+        except asyncpg.PostgresError as error:
+            if error.sqlstate == FENCED_SQLSTATE:
+                raise Fenced(f"epoch {self.epoch} of shard {self._shard} is over: another leader has taken over") from error
+            if isinstance(error, asyncpg.OperatorInterventionError):
+                raise AppendFailed(f"Postgres is stopping: {error}") from error
+            raise JournalError(f"Postgres refused the append: {error}") from error
+        except (OSError, asyncpg.InterfaceError, TimeoutError) as error:
+            raise AppendFailed(f"the connection to the journal broke: {error}") from error
+        self._chain = chain
+
+    async def close(self) -> None:
+        """Give the leadership up."""
+        try:
+            await self._connection.close(timeout=2)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            self._connection.terminate()
+
+
+async def lead(dsn: str, shard: int, holder: str) -> JournalLeader | None:
+    """Take the leadership of a shard: the lock, then a new epoch that fences every leader before.
+
+    Returns None while another one holds the lock. Raises DatabaseUnreachable.
+    """
+    connection = await connect(dsn, application_name=f"exchange-leader-{shard}", tcp_keepalives_idle="5")
+    try:
+        if not await connection.fetchval("SELECT pg_try_advisory_lock($1, $2)", _LEADER_LOCK_CLASS, shard):
+            await connection.close()
+            return None
+        epoch = await connection.fetchval(
+            "INSERT INTO shard_lease AS lease (shard, epoch, holder, acquired_ns) VALUES ($1, 1, $2, $3) "
+            "ON CONFLICT (shard) DO UPDATE SET epoch = lease.epoch + 1, holder = $2, acquired_ns = $3 RETURNING epoch",
+            shard, holder, time.time_ns(),
+        )  # fmt: skip
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        connection.terminate()
+        raise JournalError(f"cannot take the lead at {describe(dsn)}: {error}") from error
+    return JournalLeader(connection, shard, epoch)
+
+
+async def save_snapshot(dsn: str, shard: int, sequence: int, digest: int, state: bytes, keep: int = 2) -> None:
+    """Keep a state of the engine, and the ``keep`` newest of all. Its journal entry must be durable.
+
+    On a connection of its own, so that no order waits for it. Needs no fence: the state of a sequence is the same whoever saves it.
+    """
+    connection = await connect(dsn, application_name=f"exchange-snapshot-{shard}")
+    try:
+        async with connection.transaction():
+            await connection.execute(
+                "INSERT INTO snapshots (shard, sequence, digest, state, created_ns) VALUES ($1, $2, $3, $4, $5) "
+                "ON CONFLICT DO NOTHING",
+                shard, sequence, digest - (digest >> 63 << 64), state, time.time_ns(),
+            )  # fmt: skip
+            await connection.execute(
+                "DELETE FROM snapshots WHERE shard = $1 AND sequence NOT IN "
+                "(SELECT sequence FROM snapshots WHERE shard = $1 ORDER BY sequence DESC LIMIT $2)",
+                shard, keep,
+            )  # fmt: skip
+    finally:
+        await connection.close()

@@ -1,0 +1,84 @@
+"""What a new leader reads from the tables once they are as far as the journal: open orders, latest trades, client order ids."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from exchange.contracts.orders import OrderState
+from exchange.storage.database import connect
+from exchange.storage.journal import Entry
+
+_ROWS_AT_ONCE = 5_000
+
+
+class TermTables:
+    """Reads one shard's tables through a small pool of its own, apart from the requests' pool."""
+
+    def __init__(self, dsn: str, shard: int) -> None:
+        self._dsn = dsn
+        self._shard = shard
+
+    @asynccontextmanager
+    async def _connection(self) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
+        connection = await connect(self._dsn, application_name=f"exchange-term-{self._shard}")
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+    async def open_orders(self) -> list[OrderState]:
+        """Every resting order, oldest first."""
+        async with self._connection() as connection:
+            rows = await connection.fetch(
+                "SELECT order_id, account, client_order_id, market, side, order_type, time_in_force, flags, price_ticks, "
+                "quantity_lots, remaining_lots, filled_lots, filled_quote_units, fee_units, status, end_reason, sequence, "
+                "created_ns, updated_ns FROM orders WHERE shard = $1 AND status <= 2 ORDER BY order_id",
+                self._shard,
+            )
+        return [OrderState(*row[:12], int(row[12]), int(row[13]), *row[14:]) for row in rows]
+
+    async def minutes(self, since_ns: int) -> dict[int, list[tuple[int, int, int, int, int, int]]]:
+        """By market, (opened_ns, open, high, low, close, volume_lots) of the minutes since then, oldest first."""
+        async with self._connection() as connection:
+            rows = await connection.fetch(
+                "SELECT market, opened_ns, open_ticks, high_ticks, low_ticks, close_ticks, volume_lots FROM candles_1m "
+                "WHERE shard = $1 AND opened_ns >= $2 ORDER BY market, opened_ns",
+                self._shard, since_ns,
+            )  # fmt: skip
+        by_market: dict[int, list[tuple[int, int, int, int, int, int]]] = {}
+        for market, *minute, volume_lots in rows:
+            by_market.setdefault(market, []).append((*minute, int(volume_lots)))  # type: ignore[arg-type]
+        return by_market
+
+    async def latest_trades(self, market: int, limit: int) -> list[tuple[Entry, int]]:
+        """The journal entries that hold a market's latest trades and each trade's id, oldest first."""
+        async with self._connection() as connection:
+            rows = await connection.fetch(
+                "SELECT j.sequence, j.command, j.events, t.trade_id FROM trades t JOIN journal j USING (shard, sequence) "
+                "WHERE t.shard = $1 AND t.market = $2 ORDER BY t.trade_id DESC LIMIT $3",
+                self._shard, market, limit,
+            )  # fmt: skip
+        return [(Entry(row["sequence"], row["command"], row["events"]), row["trade_id"]) for row in reversed(rows)]
+
+    async def client_order_ids(self) -> AsyncIterator[tuple[int, str]]:
+        """Every (account, client order id) ever used, of orders and of refusals."""
+        async with self._connection() as connection, connection.transaction():
+            cursor = connection.cursor(
+                "SELECT account, client_order_id FROM orders WHERE shard = $1 AND client_order_id IS NOT NULL "
+                "UNION ALL SELECT account, client_order_id FROM rejections WHERE shard = $1",
+                self._shard, prefetch=_ROWS_AT_ONCE,
+            )  # fmt: skip
+            async for account, client_order_id in cursor:
+                yield account, client_order_id
+
+    async def find_entry(self, account: int, client_order_id: str) -> Entry | None:
+        """The journal entry of the order, or the refusal, with this client order id."""
+        async with self._connection() as connection:
+            row = await connection.fetchrow(
+                "SELECT j.sequence, j.command, j.events FROM journal j WHERE j.shard = $1 AND j.sequence = ("
+                "SELECT order_id FROM orders WHERE shard = $1 AND account = $2 AND client_order_id = $3 UNION ALL "
+                "SELECT sequence FROM rejections WHERE shard = $1 AND account = $2 AND client_order_id = $3 LIMIT 1)",
+                self._shard, account, client_order_id,
+            )  # fmt: skip
+        return Entry(*row) if row else None
