@@ -39,7 +39,7 @@ TIMESTAMP_STEP_NS = 1_000
 def record(kind: int, **fields: Any) -> bytes:
     """Any command; an unknown kind has the layout of an order. Raises OverflowError for what a field cannot hold."""
     layout = LAYOUTS.get(kind, ORDER_COMMAND)  # type: ignore[call-overload]
-    values = np.zeros(1, dtype=layout)
+    values: Any = np.zeros(1, dtype=layout)
     for name, value in {"version": LAYOUT_VERSION, "kind": int(kind), **fields}.items():
         values[name] = value
     return bytes(values.tobytes())
@@ -83,7 +83,7 @@ def cancel(account: int, order_id: int) -> bytes:
 
 def override(command: bytes, **fields: Any) -> bytes:
     """The command with other values in these fields of its layout."""
-    values = np.frombuffer(command, dtype=LAYOUTS.get(command[1], ORDER_COMMAND)).copy()  # type: ignore[call-overload]
+    values: Any = np.frombuffer(command, dtype=LAYOUTS.get(command[1], ORDER_COMMAND)).copy()  # type: ignore[call-overload]
     for name, value in fields.items():
         values[name] = value
     return bytes(values.tobytes())
@@ -120,8 +120,8 @@ def split_commands(batch: bytes) -> list[bytes]:
 
 
 def read_command(command: bytes) -> dict[str, Any]:
-    """The fields of a record of a known kind."""
-    layout = LAYOUTS[CommandKind(command[1])]
+    """The fields of a record; an unknown kind has the layout of an order."""
+    layout: np.dtype[np.void] = LAYOUTS.get(command[1], ORDER_COMMAND)  # type: ignore[call-overload]
     values = np.frombuffer(command, dtype=layout, count=1)[0]
     return {name: values[name].item() for name in layout.names or () if name != "padding"}
 

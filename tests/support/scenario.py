@@ -13,9 +13,9 @@ A file is a sequence of blocks: lines, `----`, and what they answer, up to a bla
 comment.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from engine.records import FLAG_POST_ONLY, EventKind, OrderType, Reason, Side, TimeInForce
+from engine.records import FLAG_POST_ONLY, CommandKind, EventKind, OrderType, Reason, Side, TimeInForce
 from tests.support import commands
 from tests.support.commands import TIMESTAMP_STEP_NS, Event, Sequencer, read_events
 from tests.support.engines import Shard
@@ -27,7 +27,7 @@ _ENUMS = {"side": Side, "order_type": OrderType, "time_in_force": TimeInForce, "
 
 
 def run_scenario(text: str, shard_type: type[Shard]) -> str:
-    """The text with its answers replaced by those of a new shard. Equal to the text where the engine does as it says."""
+    """The text with its answers replaced by those of a new shard: the same text where the engine does as it says."""
     script = Script(shard_type)
     return "\n".join(_answered(text.splitlines(), script)) + "\n"
 
@@ -62,6 +62,17 @@ class Names:
         names = self.lists[what]
         return (names[number] if number < len(names) else "") or str(number)
 
+    def are_assets(self, symbol: str) -> bool:
+        """Whether the symbol is made of names of assets."""
+        return all(part and part in self.lists["asset"] for part in symbol.split("/"))
+
+    def learn(self, definition: bytes) -> None:
+        """Remember the name that a definition gives, if it is the next."""
+        fields = commands.read_command(definition)
+        what, name = ("asset", "name") if definition[1] == CommandKind.DEFINE_ASSET else ("market", "symbol")
+        if fields[what] == len(self.lists[what]):
+            self.lists[what].append(fields[name].decode("ascii"))
+
 
 class Script:
     """One shard and the lines that drive it."""
@@ -92,10 +103,8 @@ class Script:
             assert event.sequence == self._sequencer.sequence
             assert event.timestamp_ns == event.sequence * TIMESTAMP_STEP_NS
             self._accounts |= {event.account}
-            if event.kind is EventKind.ASSET_DEFINED:
-                self.names.lists["asset"].append(line.split()[1])
-            if event.kind is EventKind.MARKET_DEFINED:
-                self.names.lists["market"].append(line.split()[1])
+            if event.kind in (EventKind.ASSET_DEFINED, EventKind.MARKET_DEFINED):
+                self.names.learn(command)
         return events
 
     def _book(self, market: int) -> list[str]:
@@ -112,7 +121,7 @@ class Script:
         return _table(("side", "price", "remaining", "order", "account"), rows)
 
     def _balances(self) -> list[str]:
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for account in sorted(self._accounts):
             for asset in range(1, len(self.names.lists["asset"])):
                 available, held = self.shard.balance(account, asset)
@@ -127,7 +136,7 @@ class Script:
         return ["the same state" if self.shard.digest() == before else "ANOTHER STATE"]
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
     if not rows:
         return ["(nothing)"]
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
@@ -205,34 +214,60 @@ def _describe_field(field: str, value: int, names: Names) -> str:
     return f"{field}={value}"
 
 
+def write_scenario(batch: list[bytes]) -> str:
+    """The commands as one block of a scenario that asks for all their events and the digest."""
+    names = Names()
+    lines = []
+    for command in batch:
+        lines.append(write(command, names))
+        if command[1] in (CommandKind.DEFINE_ASSET, CommandKind.DEFINE_MARKET):
+            names.learn(command)
+    return "\n".join([*lines, "digest", SEPARATOR, ""])
+
+
 def write(command: bytes, names: Names) -> str:
     """The line that says this command (the reverse of `parse`); its sequence and time are not said."""
-    line = _write_words(command, names)
     bare = commands.stamp(command, 0, 0)
-    return line if line and parse(line, names) == bare else f"bytes {bare.hex()}"
+    line = f"bytes {bare.hex()}"
+    if words := _write_words(bare, names):
+        said, meant = (commands.read_command(record) for record in (parse(words, names), bare))
+        words += "".join(f" {field}={_text(value)}" for field, value in meant.items() if value != said[field])
+        line = words if parse(words, names) == bare else line
+    return line
+
+
+def _text(value: int | bytes) -> str:
+    return str(value) if isinstance(value, int) else "".join(f"\\x{byte:02x}" for byte in value)
 
 
 def _write_words(command: bytes, names: Names) -> str:
-    kind = command[1]
-    if kind not in commands.LAYOUTS:
-        return ""
     fields = commands.read_command(command)
     account = names.name("account", fields["account"])
-    match commands.CommandKind(kind):
-        case commands.CommandKind.DEPOSIT | commands.CommandKind.WITHDRAW as verb:
-            return f"{verb.name.lower()} {account} {fields['amount']} {names.name('asset', fields['asset'])}"
-        case commands.CommandKind.CANCEL:
+    match command[1]:
+        case CommandKind.DEFINE_ASSET if fields["name"].isalnum():
+            return f"asset {fields['name'].decode('ascii')}"
+        case CommandKind.DEFINE_MARKET if set(fields["symbol"].decode("latin-1").split("/")) <= set(
+            names.lists["asset"]
+        ):
+            return f"market {fields['symbol'].decode('ascii')}"
+        case CommandKind.DEPOSIT | CommandKind.WITHDRAW as kind:
+            return (
+                f"{CommandKind(kind).name.lower()} {account} {fields['amount']} {names.name('asset', fields['asset'])}"
+            )
+        case CommandKind.CANCEL:
             return f"cancel {account} {fields['order_id']}"
-        case commands.CommandKind.PLACE if fields["side"] in set(Side) and fields["time_in_force"] in set(TimeInForce):
+        case CommandKind.PLACE if fields["side"] in set(Side):
             return _write_order(fields, account, names)
-    return ""
+    return f"record {command[1]}"
 
 
 def _write_order(fields: dict[str, int], account: str, names: Names) -> str:
-    side = Side(fields["side"]).name.lower()
     price = str(fields["price_ticks"])
-    if fields["order_type"] == OrderType.MARKET:
+    is_market = fields["order_type"] == OrderType.MARKET
+    if is_market:
         price = f"market:{price}" if fields["price_ticks"] else "market"
-    words = [side, account, str(fields["quantity_lots"]), names.name("market", fields["market"]), "@", price]
-    words += [TimeInForce(fields["time_in_force"]).name.lower()] + (["post-only"] if fields["flags"] else [])
-    return " ".join(words)
+    market = names.name("market", fields["market"])
+    words = [Side(fields["side"]).name.lower(), account, str(fields["quantity_lots"]), market, "@", price]
+    usual = TimeInForce.IOC if is_market else TimeInForce.GTC
+    words += [name for name, value in _TIMES_IN_FORCE.items() if value == fields["time_in_force"] != usual]
+    return " ".join(words + (["post-only"] if fields["flags"] == FLAG_POST_ONLY else []))

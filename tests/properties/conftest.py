@@ -1,0 +1,16 @@
+"""Hypothesis profiles: `ci` is the same every time, HYPOTHESIS_PROFILE=nightly searches anew and longer."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "unhurried",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+_UNHURRIED = settings.get_profile("unhurried")
+
+settings.register_profile("ci", _UNHURRIED, max_examples=60, stateful_step_count=40, derandomize=True)
+settings.register_profile("nightly", _UNHURRIED, max_examples=3_000, stateful_step_count=80)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
