@@ -1,0 +1,132 @@
+"""What the gateway needs from the rest of the exchange: the seam that the composition root fills."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from exchange.contracts.catalogue import Catalogue
+from exchange.contracts.orders import OrderState
+from exchange.contracts.refusals import EdgeReason, refuse
+from exchange.gateway.tokens import TokenVerifier
+from exchange.settings import Settings
+from exchange.storage.database import Database
+from exchange.storage.journal import Entry
+
+Role = Literal["leader", "standby", "starting", "halted"]
+Levels = Sequence[tuple[int, int]]  # (price_ticks, quantity_lots), best first
+
+READ_YOUR_WRITES_TIMEOUT_S = 5.0
+
+
+class Corridor(Protocol):
+    """The path of an order. ``sequence`` is the last durable one."""
+
+    @property
+    def role(self) -> Role: ...
+
+    @property
+    def sequence(self) -> int: ...
+
+    async def submit(self, command: bytearray) -> Entry:
+        """Return when the command is durable. Raises Refused OVERLOADED, UNAVAILABLE or OUTCOME_UNKNOWN."""
+
+    async def place(self, command: bytearray, account: int, client_order_id: str | None) -> tuple[Entry, bool]:
+        """Submit a PLACE command; return (entry, whether an earlier request with the same id had placed it)."""
+
+    def balance(self, account: int, asset: int) -> tuple[int, int]:
+        """(available, held) units in the engine now: for advice."""
+
+    async def barrier(self) -> int:
+        """Return the last durable sequence once every command submitted before this call is durable or has failed.
+
+        Raises Refused UNAVAILABLE where the journal is not led from here.
+        """
+
+    def told(self, account: int) -> int:
+        """The highest sequence that an account was told of; 0 if none."""
+
+
+class Projections(Protocol):
+    """The SQL tables that follow the journal."""
+
+    @property
+    def watermark(self) -> int: ...
+
+    async def wait_for(self, sequence: int, timeout_s: float) -> None:
+        """Return when the tables include the sequence. Raises TimeoutError."""
+
+
+class Ticker(Protocol):
+    """A market's last 24 hours; prices in ticks, None where there was no trade or no order."""
+
+    @property
+    def last_price_ticks(self) -> int | None: ...
+
+    @property
+    def best_bid_ticks(self) -> int | None: ...
+
+    @property
+    def best_ask_ticks(self) -> int | None: ...
+
+    @property
+    def volume_24h_lots(self) -> int: ...
+
+    @property
+    def open_24h_ticks(self) -> int | None: ...
+
+    @property
+    def high_24h_ticks(self) -> int | None: ...
+
+    @property
+    def low_24h_ticks(self) -> int | None: ...
+
+
+class Live(Protocol):
+    """The state of the markets in memory, as of the last durable command."""
+
+    def depth(self, market_number: int, levels: int) -> tuple[int, Levels, Levels]:
+        """Return (sequence, bids, asks) with at most ``levels`` price levels a side."""
+
+    def ticker(self, market_number: int) -> Ticker: ...
+
+    def ended_order(self, order_id: int) -> OrderState | None:
+        """An order that rested and has ended lately, in its final state."""
+
+
+class Streams(Protocol):
+    """The WebSocket side."""
+
+    @property
+    def subscribers(self) -> int: ...
+
+
+@dataclass
+class Exchange:
+    """Everything that a request handler may touch."""
+
+    settings: Settings
+    database: Database
+    corridor: Corridor
+    projections: Projections
+    live: Live
+    catalogue: Catalogue
+    streams: Streams | None = None
+    shard: int = 1
+    tokens: TokenVerifier = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tokens = TokenVerifier(self.settings.jwt_secret)
+
+    async def read_your_writes(self, account: int) -> None:
+        """Return once the tables include everything that the account was told of."""
+        await self.caught_up(self.corridor.told(account))
+
+    async def caught_up(self, sequence: int) -> None:
+        """Return once the tables include the sequence; refuses with UNAVAILABLE when that takes too long."""
+        if self.projections.watermark >= sequence:
+            return
+        try:
+            await self.projections.wait_for(sequence, READ_YOUR_WRITES_TIMEOUT_S)
+        except TimeoutError:
+            detail = "the tables are behind the exchange; what you were told is safe, ask again in a moment"
+            raise refuse(EdgeReason.UNAVAILABLE, detail, retry_after_s=2) from None
