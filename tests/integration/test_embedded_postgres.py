@@ -22,7 +22,6 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-import exchange
 from exchange.storage import embedded_binaries, embedded_guard
 from exchange.storage.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from exchange.storage.embedded_socket import SOCKET_NAME, SOCKET_PATH_LIMIT_BYTES
@@ -30,6 +29,7 @@ from exchange.storage.embedded_socket import SOCKET_NAME, SOCKET_PATH_LIMIT_BYTE
 PASSWORD = "p@ss/w'ord: ünïcode"
 AS_ROOT = os.geteuid() == 0
 PATIENCE_S = 30.0
+PARENT_ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
 
 #: An Exchange as far as the server is concerned: starts it, notes interrupts, and obeys lines on its standard input.
 PARENT = """
@@ -103,7 +103,7 @@ class Parent:
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            env=os.environ | {"PYTHONPATH": str(Path(exchange.__file__).parents[1])},
+            env=PARENT_ENVIRONMENT,
         )
         self.url = self.line()
 
@@ -434,7 +434,7 @@ def test_a_first_start_killed_halfway_is_made_good_by_the_next(empty_home: Path)
         [sys.executable, "-c", PARENT, str(empty_home), PASSWORD],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        env=os.environ | {"PYTHONPATH": str(Path(exchange.__file__).parents[1])},
+        env=PARENT_ENVIRONMENT,
     )
     unfinished = empty_home / "postgres.unfinished"
     wait_until((unfinished / "PG_VERSION").exists)
@@ -507,7 +507,7 @@ def test_an_initdb_that_fails_shows_its_output_and_leaves_no_data_directory(empt
         [sys.executable, "-c", limited, str(empty_home), PASSWORD],
         capture_output=True,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(Path(exchange.__file__).parents[1])},
+        env=PARENT_ENVIRONMENT,
         timeout=PATIENCE_S,
         check=False,
     )
