@@ -142,14 +142,12 @@ def _looks_made_up(secret: str) -> bool:
 
 def _database_url_problems(url: str | None) -> list[str]:
     if url is None:
-        return [
-            "DATABASE_URL is not set, and EXCHANGE_ENV=production needs a database server; set postgresql://user:password@host:5432/exchange"
-        ]
+        example = "postgresql://user:password@host:5432/exchange"
+        return [f"DATABASE_URL is not set, and EXCHANGE_ENV=production needs a database server; set {example}"]
     password = unquote(urlsplit(url).password or "")
     if password.lower() in _PLACEHOLDER_PASSWORDS or _PLACEHOLDER.search(password):
-        return [
-            "the password in DATABASE_URL is a placeholder, which EXCHANGE_ENV=production refuses; make one with `openssl rand -hex 24`"
-        ]
+        next_step = "make one with `openssl rand -hex 24`"
+        return [f"the password in DATABASE_URL is a placeholder, which EXCHANGE_ENV=production refuses; {next_step}"]
     return []
 
 
@@ -197,6 +195,6 @@ class _Reader:
             parts = urlsplit(origin)
             if parts.scheme not in ("http", "https") or not parts.netloc or parts.path:
                 self.problems.append(
-                    f"{name} holds {origin!r}; an origin looks like https://exchange.local, several are separated by commas"
+                    f"{name} holds {origin!r}; write https://exchange.local, several with commas between"
                 )
         return origins

@@ -33,9 +33,6 @@ class Corridor(Protocol):
     async def place(self, command: bytearray, account: int, client_order_id: str | None) -> tuple[Entry, bool]:
         """Submit a PLACE command; return (entry, whether an earlier request with the same id had placed it)."""
 
-    def balance(self, account: int, asset: int) -> tuple[int, int]:
-        """(available, held) units in the engine now: for advice."""
-
     async def barrier(self) -> int:
         """Return the last durable sequence once every command submitted before this call is durable or has failed.
 
@@ -44,6 +41,9 @@ class Corridor(Protocol):
 
     def told(self, account: int) -> int:
         """The highest sequence that an account was told of; 0 if none."""
+
+    def balance(self, account: int, asset: int) -> tuple[int, int]:
+        """Return (available, held) units, which may be a batch ahead of the journal: for advice, not for answers."""
 
 
 class Projections(Protocol):
@@ -90,7 +90,7 @@ class Live(Protocol):
     def ticker(self, market_number: int) -> Ticker: ...
 
     def ended_order(self, order_id: int) -> OrderState | None:
-        """An order that rested and has ended lately, in its final state."""
+        """Return an order that rested and has ended lately, in its final state; None where that is forgotten."""
 
 
 class Streams(Protocol):

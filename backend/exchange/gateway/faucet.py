@@ -22,7 +22,8 @@ class Faucet:
     def __init__(self, exchange: Exchange, queries: Queries) -> None:
         self._exchange = exchange
         self._queries = queries
-        # One draw at a time for an account, so that two cannot both find the limit unreached; strangers rarely share a lock.
+        # One draw at a time for an account, so that two cannot both find the limit unreached; strangers rarely share
+        # a lock.
         self._locks = tuple(asyncio.Lock() for _ in range(LOCKS))
 
     async def draw(self, account: int, asset: Asset, amount: int) -> Balance:

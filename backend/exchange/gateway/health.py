@@ -48,7 +48,7 @@ class HealthCheck:
     async def _ask(self) -> dict[str, Any]:
         role, sequence = self._exchange.corridor.role, self._exchange.corridor.sequence
         database, redis = await asyncio.gather(_part(self._ask_database()), _part(self._ask_redis()))
-        parts = {
+        parts: dict[str, dict[str, Any]] = {
             "engine": {"status": _ENGINE_STATUS[role]},
             "journal": {"status": "down" if role == "halted" else database["status"], "sequence": sequence},
             "database": database,

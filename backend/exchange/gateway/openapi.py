@@ -20,12 +20,12 @@ from exchange.gateway import accounts, auth, health, markets, orders, schemas
 from exchange.gateway.auth import BODY_REFUSALS
 from exchange.gateway.problems import problems
 
-DESCRIPTION = """Prices, quantities and amounts are decimal strings. Symbols are `BTC/USD` (in a path: `BTC-USD`). Errors are
-`application/problem+json` and name the reason, the field, its limit and the nearest valid value. An order whose answer
-was lost is found by its `client_order_id`: send the same order again, or ask for it."""
+DESCRIPTION = """Prices, quantities and amounts are decimal strings. Symbols are `BTC/USD` (in a path: `BTC-USD`).
+Errors are `application/problem+json`: they name the reason, the field, its limit and the nearest valid value. An order
+whose answer was lost is found by its `client_order_id`: send the same order again, or ask for it."""
 
 _REF = "#/components/schemas/{model}"
-_BEARER = [{"bearer": []}]
+_BEARER: list[dict[str, list[str]]] = [{"bearer": []}]
 _ORDER_ID = {
     "name": "order_id",
     "in": "path",

@@ -36,7 +36,10 @@ class PasswordHashing:
         return await self._run(HASHER.hash, _normal(password))
 
     async def verify(self, encoded: str | None, password: str) -> bool:
-        """Return whether a password fits a hash; with None it never does, after the same work. Raises Refused OVERLOADED."""
+        """Return whether a password fits a hash; with None it never does, after the same work.
+
+        Raises Refused OVERLOADED.
+        """
         fits = await self._run(_fits, encoded or self._nobody, _normal(password))
         return fits and encoded is not None
 

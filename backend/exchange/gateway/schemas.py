@@ -28,12 +28,12 @@ def example(**members: Any) -> ConfigDict:
 class Problem(BaseModel):
     """Why a request was refused (RFC 9457, application/problem+json)."""
 
-    # Open on purpose: some reasons add members, such as the `status` of an order that has ended.
+    # Open on purpose: a reason may add members of its own.
     model_config = ConfigDict(extra="allow")
 
     type: Annotated[str, Field(examples=["/problems/price-off-tick"])]
     title: str
-    status: int | str = Field(description="The HTTP status; for ORDER_ENDED the order's status instead")
+    status: int = Field(description="The HTTP status")
     detail: str
     code: int = Field(description="1xxx validation, 2xxx risk, 3xxx matching, 9xxx the edge")
     reason: Annotated[str, Field(examples=["PRICE_OFF_TICK"])]
@@ -42,6 +42,8 @@ class Problem(BaseModel):
     nearest: str | None = Field(None, description="The nearest valid value; null where there is none")
     sequence: int | None = Field(None, description="Of the refused command, where the engine refused")
     request_id: str | None = None
+    order_status: str | None = Field(None, description="ORDER_ENDED: in which state it ended")
+    filled_quantity: str | None = Field(None, description="ORDER_ENDED: what it had traded")
 
 
 # --- Sessions ----------------------------------------------------------------------------------------------------

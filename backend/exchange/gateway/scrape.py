@@ -15,7 +15,8 @@ DATABASE_REFRESH_S = 15.0
 DEPTH_LEVELS_MAX = 1000
 
 _DATABASE_NUMBERS = text(
-    "SELECT pg_database_size(datname), xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
+    "SELECT pg_database_size(datname), xact_commit + xact_rollback FROM pg_stat_database"
+    " WHERE datname = current_database()"
 )
 
 

@@ -60,7 +60,10 @@ class Sessions:
         self._by_address = AttemptLimit(burst=60, interval_s=3)
 
     async def register(self, username: str, password: str, address: str) -> tuple[User, TokenPair]:
-        """Open an account and its first session. Raises Refused FIELD_INVALID, USERNAME_TAKEN, THROTTLED, OVERLOADED."""
+        """Open an account and its first session.
+
+        Raises Refused FIELD_INVALID, USERNAME_TAKEN, THROTTLED, OVERLOADED.
+        """
         name = checked_username(username)
         check_password(password)
         self._throttle(self._by_address, address)
@@ -80,7 +83,10 @@ class Sessions:
         return User(account, name, now_ns), pair
 
     async def login(self, username: str, password: str, address: str) -> tuple[User, TokenPair]:
-        """Begin a session. Raises Refused CREDENTIALS_INVALID (never telling which was wrong), THROTTLED, OVERLOADED."""
+        """Begin a session.
+
+        Raises Refused CREDENTIALS_INVALID (never telling which was wrong), THROTTLED, OVERLOADED.
+        """
         name = username.casefold()
         known_form = USERNAME.fullmatch(name) is not None
         bucket = name if known_form else "-"

@@ -53,7 +53,8 @@ NOT_BUILT_PAGE = """<!doctype html>
   <p>Its frontend is not built yet. Build it with</p>
   <pre>cd frontend &amp;&amp; npm ci &amp;&amp; npm run build</pre>
   <p>and reload this page, or set <code>EXCHANGE_FRONTEND_DIR</code> to a built one.
-  The API works: see <a href="/api/v1/health">/api/v1/health</a> and <a href="/api-docs/openapi.json">/api-docs/openapi.json</a>.</p>
+  The API works: see <a href="/api/v1/health">/api/v1/health</a> and
+  <a href="/api-docs/openapi.json">/api-docs/openapi.json</a>.</p>
 </body>
 </html>
 """

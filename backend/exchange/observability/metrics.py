@@ -66,21 +66,6 @@ DATABASE_UP = Gauge("database_up", "Whether the database answered when last aske
 DATABASE_SIZE_BYTES = Gauge("database_size_bytes", "The database on disk", registry=REGISTRY)
 
 
-class CorridorMetrics:
-    """What the writer of a shard measures, a batch at a time."""
-
-    def observe_batch(
-        self, commands: int, matching_seconds: float, commit_seconds: float, total_seconds: float
-    ) -> None:
-        """Record a durable batch of ``commands`` commands; each of its commands took the batch's time."""
-        MATCHING_SECONDS.observe(matching_seconds)
-        JOURNAL_COMMIT_SECONDS.observe(commit_seconds)
-        for _ in range(commands):
-            ORDER_SECONDS.observe(total_seconds)
-
-
-corridor_metrics = CorridorMetrics()
-
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 

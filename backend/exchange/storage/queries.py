@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Row, Select, Table, and_, bindparam, func, select, tuple_
+from sqlalchemy import BigInteger, ColumnElement, Row, Select, Table, and_, func, literal_column, select, tuple_
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -137,7 +137,7 @@ class Queries:
             rejections.c.client_order_id == client_order_id,
         )
         rows = await self._all(query)
-        return Rejection(*rows[0]) if rows else None
+        return Rejection(rows[0].sequence, rows[0].reason) if rows else None
 
     async def order_fills(
         self, account: int, order_id: int, *, after: tuple[int, bool] | None, limit: int
@@ -150,7 +150,7 @@ class Queries:
         if after is not None:
             query = query.where(key > after)
         query = query.order_by(fills.c.trade_id, fills.c.is_maker).limit(limit)
-        return [Fill(*row) for row in await self._all(query)]
+        return [Fill(*tuple(row)) for row in await self._all(query)]
 
     async def account_fills(
         self, account: int, *, market: int | None, before: tuple[int, bool] | None, limit: int
@@ -163,14 +163,14 @@ class Queries:
         if before is not None:
             query = query.where(key < before)
         query = query.order_by(fills.c.trade_id.desc(), fills.c.is_maker.desc()).limit(limit)
-        return [Fill(*row) for row in await self._all(query)]
+        return [Fill(*tuple(row)) for row in await self._all(query)]
 
     async def trades(self, market: int, *, before: int | None, limit: int) -> list[Trade]:
         """Return a market's trades, newest first, those with an id below ``before``."""
         query = select(*_TRADE_COLUMNS).where(trades.c.shard == self._shard, trades.c.market == market)
         if before is not None:
             query = query.where(trades.c.trade_id < before)
-        return [Trade(*row) for row in await self._all(query.order_by(trades.c.trade_id.desc()).limit(limit))]
+        return [Trade(*tuple(row)) for row in await self._all(query.order_by(trades.c.trade_id.desc()).limit(limit))]
 
     async def candles(self, market: int, *, minutes: int, end_ns: int, limit: int) -> list[Candle]:
         """Return the last ``limit`` candles of ``minutes`` minutes that opened before ``end_ns``, oldest first."""
@@ -184,7 +184,8 @@ class Queries:
             .subquery()
         )
         opened = recent.c.opened_ns
-        width = bindparam("width_ns", minutes * MINUTE_NS)
+        # Inline, for the same expression has to be in SELECT and GROUP BY.
+        width = literal_column(str(minutes * MINUTE_NS), BigInteger)
         bucket = (opened - opened % width).label("bucket_ns")
         query = (
             select(
@@ -239,19 +240,20 @@ class Queries:
     async def watermarks(self) -> dict[str, int]:
         """Return how far each projection has followed the journal."""
         query = select(watermarks.c.projection, watermarks.c.sequence).where(watermarks.c.shard == self._shard)
-        return {name: sequence for name, sequence in await self._all(query)}
+        return {row.projection: row.sequence for row in await self._all(query)}
 
     async def _all(self, query: Select[Any]) -> Sequence[Row[Any]]:
         async with self._engine.connect() as connection:
-            return (await connection.execute(query)).all()
+            rows: Sequence[Row[Any]] = (await connection.execute(query)).all()
+            return rows
 
 
 def _order(row: Row[Any]) -> OrderState:
-    order = OrderState(*row)
+    order = OrderState(*tuple(row))
     order.filled_quote_units, order.fee_units = int(order.filled_quote_units), int(order.fee_units)
     return order
 
 
 def _ledger_entry(row: Row[Any]) -> LedgerEntry:
-    *first, available_after, held_after, order_id, trade_id, created_ns = row
-    return LedgerEntry(*first, int(available_after), int(held_after), order_id, trade_id, created_ns)
+    fields: dict[str, Any] = dict(row._mapping)
+    return LedgerEntry(**fields | {name: int(fields[name]) for name in ("available_after", "held_after")})
