@@ -1,0 +1,1 @@
+"""Checks of what is delivered: images, manifests, chart, monitoring, scripts, documents."""

@@ -1,0 +1,200 @@
+"""Prometheus, its alerts, Alertmanager and the Grafana dashboard, held against Prometheus' own tools."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.delivery.manifests import CHART, REPOSITORY, Manifest, Render, Tool, values_of
+
+MONITORING = REPOSITORY / "monitoring"
+RULE_FILES = ["critical-alerts.yml", "warning-alerts.yml"]
+# The metrics of the API's /metrics, with the labels that queries may use.
+METRICS: dict[str, set[str]] = {
+    "up": {"job"},
+    "http_requests_total": {"method", "route", "status"},
+    "http_request_duration_seconds_bucket": {"method", "route", "status", "le"},
+    "http_connections_active": set(),
+    "exchange_order_processing_seconds_bucket": {"le"},
+    "exchange_trades_total": {"symbol"},
+    "exchange_book_depth_levels": {"symbol", "side"},
+    "exchange_matching_seconds_bucket": {"le"},
+    "exchange_journal_commit_seconds_bucket": {"le"},
+    "exchange_commands_total": {"kind", "outcome"},
+    "exchange_sequence": set(),
+    "exchange_projection_lag": {"projection"},
+    "exchange_stream_subscribers": set(),
+    "database_pool_connections": {"state"},
+    "database_query_seconds_bucket": {"le"},
+    "database_transactions_total": set(),
+    "database_size_bytes": set(),
+    "process_cpu_percent": set(),
+    "process_resident_memory_bytes": set(),
+    "disk_free_bytes": {"path"},
+    "network_bytes_total": {"direction"},
+}
+
+
+def run(*command: str | Path, cwd: Path = MONITORING) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_prometheus_configuration_and_its_rules_are_valid(tool: Tool) -> None:
+    result = run(tool("promtool"), "check", "config", "prometheus.yml")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "2 rule files found" in result.stdout
+
+
+def test_prometheus_scrapes_the_api_every_15_seconds() -> None:
+    configuration = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
+    (job,) = configuration["scrape_configs"]
+    assert configuration["global"]["scrape_interval"] == "15s"
+    assert (job["job_name"], job["metrics_path"]) == ("exchange-api", "/metrics")
+    assert job["static_configs"] == [{"targets": ["exchange-api:8080"]}]
+
+
+def test_every_alert_fires_when_it_must_and_keeps_quiet_when_it_must_not(tool: Tool) -> None:
+    result = run(tool("promtool"), "test", "rules", "alert-tests.yml")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    ("sound", "broken"),
+    [
+        ("> 0.1", "> 0.3"),
+        ("> 0.1", "> 0.01"),
+        ("== 0", "== 2"),
+        ("> 0.5", "> 2"),
+        ("> 0.5", "> 0.05"),
+        ('status=~"5.."', 'status=~"[45].."'),
+        ("for: 2m", "for: 0s"),
+        ("for: 1m", "for: 0s"),
+        ("for: 5m", "for: 0s"),
+    ],
+)
+def test_the_alert_tests_notice_a_changed_rule(tool: Tool, tmp_path: Path, sound: str, broken: str) -> None:
+    for name in [*RULE_FILES, "alert-tests.yml"]:
+        shutil.copy(MONITORING / name, tmp_path / name)
+    texts = {name: (MONITORING / name).read_text() for name in RULE_FILES}
+    assert sum(text.count(sound) for text in texts.values()) == 1
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text.replace(sound, broken))
+    assert run(tool("promtool"), "test", "rules", "alert-tests.yml", cwd=tmp_path).returncode != 0
+
+
+def test_the_chart_ships_the_same_rules(render: Render) -> None:
+    expected = []
+    for name in RULE_FILES:
+        assert (CHART / "files" / name).read_text() == (MONITORING / name).read_text()
+        expected += yaml.safe_load((MONITORING / name).read_text())["groups"]
+    rendered = render(values_of("monitoring-values.yaml"))
+    objects = {one["kind"]: one for one in rendered}
+    assert objects["PrometheusRule"]["spec"]["groups"] == expected
+    monitor = objects["ServiceMonitor"]["spec"]
+    services = [one for one in rendered if one["kind"] == "Service"]
+    selected = [
+        one for one in services if monitor["selector"]["matchLabels"].items() <= one["metadata"]["labels"].items()
+    ]
+    assert [one["metadata"]["name"] for one in selected] == ["exchange-api"]
+    assert monitor["endpoints"][0]["port"] in {port["name"] for port in selected[0]["spec"]["ports"]}
+
+
+def test_the_alertmanager_configuration_is_valid_and_holds_no_secret(tool: Tool) -> None:
+    result = run(tool("amtool"), "check-config", "alertmanager.yml")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "api_url:" not in (MONITORING / "alertmanager.yml").read_text()
+
+
+@pytest.mark.parametrize(("severity", "receiver"), [("critical", "slack-critical"), ("warning", "slack-warning")])
+def test_alerts_are_routed_by_severity(tool: Tool, severity: str, receiver: str) -> None:
+    routed = run(
+        tool("amtool"),
+        "config",
+        "routes",
+        "test",
+        "--config.file=alertmanager.yml",
+        "alertname=Any",
+        f"severity={severity}",
+    )
+    assert routed.stdout.strip() == receiver, routed.stderr
+
+
+def dashboard() -> Manifest:
+    loaded: Manifest = json.loads((MONITORING / "grafana/dashboards/exchange.json").read_text())
+    return loaded
+
+
+def queries() -> Iterator[str]:
+    for panel in dashboard()["panels"]:
+        for target in panel.get("targets", []):
+            yield target["expr"].replace("$__rate_interval", "5m")
+
+
+def test_prometheus_understands_every_query_of_the_dashboard(tool: Tool, tmp_path: Path) -> None:
+    rules = [{"record": f"dashboard:query:{index}", "expr": expression} for index, expression in enumerate(queries())]
+    assert len(rules) > 30
+    file = tmp_path / "queries.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
+    result = run(tool("promtool"), "check", "rules", file)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_queries_use_only_metrics_and_labels_that_the_api_exports_and_use_them_all() -> None:
+    alerts = [
+        rule["expr"]
+        for name in RULE_FILES
+        for group in yaml.safe_load((MONITORING / name).read_text())["groups"]
+        for rule in group["rules"]
+    ]
+    seen: set[str] = set()
+    for expression in [*queries(), *alerts]:
+        bare = re.sub(r'"[^"]*"', "", expression)
+        names = {
+            name
+            for name in re.findall(r"[a-z_]+", re.sub(r"by \([^)]*\)|\{[^}]*\}|\[[^]]*\]", "", bare))
+            if name in METRICS
+        }
+        assert len(names) == 1, expression
+        (metric,) = names
+        seen.add(metric)
+        grouped = {label.strip() for group in re.findall(r"by \(([^)]*)\)", bare) for label in group.split(",")}
+        matched = set(re.findall(r"(\w+)(?:=~|!=|=)", "".join(re.findall(r"\{[^}]*\}", bare))))
+        assert grouped | matched <= METRICS[metric] | {"job"}, expression
+    assert seen == set(METRICS)
+
+
+def test_the_dashboard_is_laid_out_without_overlap_and_every_panel_says_what_it_shows() -> None:
+    taken: set[tuple[int, int]] = set()
+    identifiers = set()
+    for panel in dashboard()["panels"]:
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert place["x"] + place["w"] <= 24
+        assert not taken & cells, panel["title"]
+        taken |= cells
+        identifiers.add(panel["id"])
+        if panel["type"] != "row":
+            assert panel["description"] and panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+    assert len(identifiers) == len(dashboard()["panels"])
+
+
+def test_grafana_finds_the_dashboard_and_the_data_source_where_compose_mounts_them() -> None:
+    provisioning = MONITORING / "grafana/provisioning"
+    (provider,) = yaml.safe_load((provisioning / "dashboards/exchange.yml").read_text())["providers"]
+    (source,) = yaml.safe_load((provisioning / "datasources/prometheus.yml").read_text())["datasources"]
+    services = yaml.safe_load((REPOSITORY / "docker/compose.monitoring.yaml").read_text())["services"]
+    assert f"../monitoring/grafana/dashboards:{provider['options']['path']}:ro" in services["grafana"]["volumes"]
+    assert source["url"] == "http://prometheus:9090"
+    (variable,) = dashboard()["templating"]["list"]
+    assert (variable["type"], variable["query"]) == ("datasource", source["type"])
