@@ -127,9 +127,11 @@ def read_tape(path: Path) -> Iterator[TapeEvent]:
     try:
         with _open(path) as lines:
             for number, line in enumerate(lines, start=1):
-                yield _parse(line)
-    except (ValueError, ArithmeticError) as error:
-        raise TapeError(f"{path}, line {number}: {error}") from error
+                try:
+                    event = _parse(line)
+                except (ValueError, ArithmeticError) as error:
+                    raise TapeError(f"{path}, line {number}: {error}") from error
+                yield event
     except (OSError, EOFError, lzma.LZMAError) as error:
         raise TapeError(f"{path}: cannot be read after line {number}: {error}") from error
 

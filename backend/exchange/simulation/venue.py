@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
@@ -106,7 +107,7 @@ def _levels(depth: Depth) -> tuple[list[Level], list[Level]]:
     return bids, asks
 
 
-async def ensure_funds(trader: Account, funds: dict[str, Decimal]) -> None:
+async def ensure_funds(trader: Account, funds: Mapping[str, Decimal]) -> None:
     """Ask the faucet for each asset of which the account has less than half of `funds` (asset -> amount).
 
     Raises Refused when the faucet gives no more and Unreachable when it does not answer.
