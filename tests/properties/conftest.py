@@ -11,6 +11,6 @@ settings.register_profile(
 )
 _UNHURRIED = settings.get_profile("unhurried")
 
-settings.register_profile("ci", _UNHURRIED, max_examples=60, stateful_step_count=40, derandomize=True)
+settings.register_profile("ci", _UNHURRIED, max_examples=100, stateful_step_count=40, derandomize=True)
 settings.register_profile("nightly", _UNHURRIED, max_examples=3_000, stateful_step_count=80)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
