@@ -1,5 +1,6 @@
 """Reach Postgres: SQLAlchemy for queries, asyncpg itself where COPY and notifications are needed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -45,11 +46,21 @@ async def open_database(url: str, *, pool_size: int = 8, pool_timeout_s: float =
     return Database(engine, dsn)
 
 
-async def connect(url: str, **settings: str) -> "asyncpg.Connection[asyncpg.Record]":
-    """Open one asyncpg connection with server ``settings``. Raises DatabaseUnreachable."""
+async def connect(
+    url: str, *, command_timeout_s: float | None = None, settings: Mapping[str, str] | None = None
+) -> "asyncpg.Connection[asyncpg.Record]":
+    """Open one asyncpg connection, with server ``settings`` for its session. Raises DatabaseUnreachable.
+
+    ``command_timeout_s`` bounds every statement that names no timeout of its own.
+    """
     dsn = asyncpg_dsn(url)
     try:
-        return await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S, server_settings=settings or None)
+        return await asyncpg.connect(
+            dsn,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=command_timeout_s,
+            server_settings=dict(settings) if settings else None,
+        )
     except TimeoutError as error:
         raise DatabaseUnreachable(f"{describe(dsn)} did not answer within {CONNECT_TIMEOUT_S:.0f} s") from error
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:

@@ -1,0 +1,1 @@
+"""Tables derived from the journal: each projection follows it with its own watermark and can be dropped and rebuilt."""
