@@ -7,6 +7,7 @@ the network does.
 """
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -18,7 +19,7 @@ import msgspec
 
 BACKOFF_FIRST_S = 0.05
 BACKOFF_MAX_S = 2.0
-RETRY_STATUSES = frozenset({429, 500, 502, 503, 504})
+RETRY_AFTER_MAX_S = 30.0
 TOKEN_MARGIN_S = 30.0  # an access token is renewed this long before it ends
 
 Side = Literal["Buy", "Sell"]
@@ -132,11 +133,21 @@ class OrderRequest:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status (2xx) and body of a call, and how many of its attempts ended without a known outcome."""
+    """Status (2xx) and body of a call."""
 
     status: int
     body: bytes
-    unknown_outcomes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One sending of a call. `failure` is None when it was answered for good; `unknown`: it may have been acted on."""
+
+    status: int = 0
+    body: bytes = b""
+    failure: str | None = None
+    unknown: bool = False
+    retry_after_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +163,9 @@ class ClientCounts:
     """What the network did to the calls of a client."""
 
     requests: int = 0
-    unknown_outcomes: int = 0  # attempts whose answer never came
+    unknown_outcomes: int = 0  # attempts that may have been acted on, or not
     unknown_resolved: int = 0  # calls that had such an attempt and were answered in the end
-    deferred: int = 0  # answers 429 and 5xx
+    deferred: int = 0  # answers 429 and 503: not acted on, sent again
 
 
 @dataclass
@@ -187,32 +198,42 @@ class ApiClient:
         """
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         deadline = time.monotonic() + self.give_up_s
-        unknown, attempt = 0, 0
-        while True:
-            attempt += 1
+        unknown = 0
+        for attempt in itertools.count(1):
             wait_s = min(BACKOFF_FIRST_S * 2 ** min(attempt, 10), BACKOFF_MAX_S)
-            try:
-                status, text, retry_after_s = await self._send(method, path, body, headers)
-            except aiohttp.ClientConnectorError as error:
-                failure = str(error)  # nothing was sent
-            except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
-                failure = f"{type(error).__name__} {error}"
-                unknown += 1
-                self.counts.unknown_outcomes += 1
-                if not retry:
-                    raise Unreachable(f"{method} {path}: {failure}; it is not sent twice") from error
-            else:
-                if status not in RETRY_STATUSES:
-                    self.counts.unknown_resolved += unknown > 0
-                    if status >= 400:
-                        raise Refused(status, _problem(text))
-                    return Answer(status, text, unknown)
-                failure = f"status {status}"
-                wait_s = max(wait_s, min(retry_after_s, 30.0))
-                self.counts.deferred += 1
+            attempted = await self._attempt(method, path, body, headers)
+            if attempted.failure is None:
+                self.counts.unknown_resolved += unknown > 0
+                if attempted.status >= 400:
+                    raise Refused(attempted.status, _problem(attempted.body))
+                return Answer(attempted.status, attempted.body)
+            unknown += attempted.unknown
+            if attempted.unknown and not retry:
+                raise Unreachable(f"{method} {path}: {attempted.failure}; it is not sent twice")
+            wait_s = max(wait_s, attempted.retry_after_s)
             if time.monotonic() + wait_s > deadline:
-                raise Unreachable(f"{method} {self.url}{path}: no answer in {self.give_up_s:g} s; last: {failure}")
+                break
             await asyncio.sleep(wait_s)
+        raise Unreachable(f"{method} {self.url}{path}: no answer in {self.give_up_s:g} s; last: {attempted.failure}")
+
+    async def _attempt(
+        self, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]
+    ) -> _Attempt:
+        try:
+            status, text, retry_after_s = await self._send(method, path, body, headers)
+        except aiohttp.ClientConnectorError as error:  # nothing was sent
+            return _Attempt(failure=str(error))
+        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            self.counts.unknown_outcomes += 1
+            return _Attempt(failure=f"{type(error).__name__} {error}", unknown=True)
+        if status < 500 and status != 429:
+            return _Attempt(status, text)
+        problem = _problem(text)
+        unknown = status not in (429, 503) or problem.get("reason") == "OUTCOME_UNKNOWN"
+        self.counts.unknown_outcomes += unknown
+        self.counts.deferred += not unknown
+        failure = f"{status} {problem.get('reason', '')} {problem.get('detail', '')}"
+        return _Attempt(status, text, failure, unknown, min(retry_after_s, RETRY_AFTER_MAX_S))
 
     async def _send(
         self, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]
