@@ -47,7 +47,7 @@ class Projections(Protocol):
 
     def nudge(self, sequence: int) -> None: ...
 
-    async def wait_for(self, sequence: int, timeout_s: float) -> None: ...
+    async def wait_for(self, sequence: int, timeout_s: float | None) -> None: ...
 
     async def run(self) -> None: ...
 
@@ -85,6 +85,7 @@ class Corridor:
         self._client_orders: ClientOrders | None = None
         self._snapshot_sequence = 0
         self._snapshot_task: asyncio.Task[None] | None = None
+        self.on_term: Callable[[], None] = lambda: None  # called when a term begins, with the live state renewed
         self.role: Role = "starting"
         self.epoch = 0
         self.failure: str | None = None  # why the shard is halted
@@ -165,6 +166,7 @@ class Corridor:
             self._shard, chain, self._snapshot_sequence = await recover(leader)
             leader.start_after(chain)
             following = asyncio.create_task(self._projections.run(), name="projections")
+            await self._catch_up(following)
             await self._prepare()
             await self._lead(leader)
         finally:
@@ -185,11 +187,17 @@ class Corridor:
                 self.role = "standby"
             await asyncio.sleep(LEASE_POLL_S)
 
+    async def _catch_up(self, following: "asyncio.Task[None]") -> None:
+        """Let the tables reach the engine's sequence: the rest of the state is read from them."""
+        reached = asyncio.ensure_future(self._projections.wait_for(self._shard.sequence, None))
+        await asyncio.wait((reached, following), return_when=asyncio.FIRST_COMPLETED)
+        if not reached.done():
+            reached.cancel()
+            following.result()  # raises why the tables cannot follow
+
     async def _prepare(self) -> None:
         """Bring what is kept in memory beside the engine to the engine's sequence."""
         sequence = self._shard.sequence
-        self._projections.nudge(sequence)
-        await self._projections.wait_for(sequence, float("inf"))
         for definition in self._shard.definitions():
             self.catalogue.define(definition)
         client_orders = ClientOrders(self._tables.find_entry, lambda: self._projections.watermark)
@@ -224,6 +232,7 @@ class Corridor:
             if self._shard.sequence == 0:
                 await asyncio.gather(*[writer.submit(command) for command in genesis()])
             self.failure = None
+            self.on_term()
             self.role = "leader"
             await asyncio.shield(writing)
         except asyncio.CancelledError:

@@ -162,7 +162,7 @@ async def lead(dsn: str, shard: int, holder: str) -> JournalLeader | None:
 
     Returns None while another one holds the lock. Raises DatabaseUnreachable.
     """
-    connection = await connect(dsn, application_name=f"exchange-leader-{shard}", tcp_keepalives_idle="5")
+    connection = await connect(dsn, settings={"application_name": f"exchange leader {shard}", "tcp_keepalives_idle": "5"})
     try:
         if not await connection.fetchval("SELECT pg_try_advisory_lock($1, $2)", _LEADER_LOCK_CLASS, shard):
             await connection.close()
@@ -183,7 +183,7 @@ async def save_snapshot(dsn: str, shard: int, sequence: int, digest: int, state:
 
     On a connection of its own, so that no order waits for it. Needs no fence: the state of a sequence is the same whoever saves it.
     """
-    connection = await connect(dsn, application_name=f"exchange-snapshot-{shard}")
+    connection = await connect(dsn, settings={"application_name": f"exchange snapshot {shard}"})
     try:
         async with connection.transaction():
             await connection.execute(

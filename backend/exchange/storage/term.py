@@ -21,7 +21,7 @@ class TermTables:
 
     @asynccontextmanager
     async def _connection(self) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
-        connection = await connect(self._dsn, application_name=f"exchange-term-{self._shard}")
+        connection = await connect(self._dsn, settings={"application_name": f"exchange term {self._shard}"})
         try:
             yield connection
         finally:

@@ -1,0 +1,129 @@
+"""The composition root: the only place that names concrete classes and joins them.
+
+    settings ─> database ─> projections ─> corridor ─> hub ─> gateway (FastAPI, order entry, streams)
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+import uvicorn
+from starlette.routing import WebSocketRoute
+from starlette.types import ASGIApp
+
+from engine.matching import Shard
+
+from exchange.corridor.corridor import Corridor
+from exchange.corridor.live import Changes
+from exchange.gateway.app import create_app
+from exchange.gateway.context import Exchange
+from exchange.gateway.hub import Hub
+from exchange.gateway.order_entry import FrontDoor, OrderEntry
+from exchange.gateway.streams import StreamServer
+from exchange.projections.runner import ProjectionRunner
+from exchange.settings import Settings
+from exchange.storage.database import open_database
+
+logger = logging.getLogger("exchange")
+
+SHARD = 1
+SHUTDOWN_TIMEOUT_S = 10
+
+
+@dataclass(kw_only=True)
+class RunningExchange(Exchange):
+    """An exchange whose corridor runs in this process."""
+
+    corridor: Corridor
+    hub: Hub
+
+    async def until_leading(self) -> None:
+        """Return when orders are taken."""
+        while self.corridor.role != "leader":
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def open_exchange(settings: Settings) -> AsyncIterator[RunningExchange]:
+    """Open the exchange over a migrated database and run its corridor until the block ends.
+
+    Yields at once: the corridor may still be recovering, or standing by. On the way out it finishes what it took, and keeps a
+    snapshot. Raises DatabaseUnreachable.
+    """
+    assert settings.database_url is not None, "whoever opens an exchange has a database by now"
+    database = await open_database(settings.database_url)
+    projections = ProjectionRunner(database.dsn, SHARD)
+    hub: Hub | None = None
+
+    def publish(changes: Changes, shard: Shard) -> None:
+        assert hub is not None
+        hub.publish(changes, shard)
+
+    corridor = Corridor(database.dsn, SHARD, projections, publish)
+    hub = Hub(corridor.catalogue, corridor.live)
+    corridor.on_term = hub.begin_term
+    exchange = RunningExchange(
+        settings=settings,
+        database=database,
+        corridor=corridor,
+        projections=projections,
+        live=corridor.live,
+        catalogue=corridor.catalogue,
+        streams=hub,
+        shard=SHARD,
+        hub=hub,
+    )
+    tasks = [asyncio.create_task(corridor.run(), name="corridor"), asyncio.create_task(hub.run(), name="hub")]
+    try:
+        yield exchange
+    finally:
+        for task in tasks:
+            task.cancel()
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(result, Exception):
+                logger.error("a part ended badly", exc_info=result)
+        await database.close()
+
+
+def build_app(exchange: RunningExchange) -> ASGIApp:
+    """Return the whole HTTP and WebSocket edge."""
+    app = create_app(exchange)
+    entry = OrderEntry(exchange, app.state.queries)
+    streams = StreamServer(exchange, exchange.hub)
+    app.router.routes[:0] = [*entry.routes(), WebSocketRoute("/ws/v1", streams.serve)]
+    return FrontDoor(app, entry)
+
+
+class Server(uvicorn.Server):
+    """Uvicorn that says good-bye to stream clients before it waits for them."""
+
+    def __init__(self, exchange: RunningExchange, app: ASGIApp) -> None:
+        settings = exchange.settings
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=settings.host,
+                port=settings.port,
+                loop="none",  # the caller's
+                http="httptools",
+                ws="websockets-sansio",
+                ws_max_size=64 * 1024,
+                ws_per_message_deflate=False,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
+            )
+        )
+        self._exchange = exchange
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to whoever runs the server: it has more to stop."""
+        yield
+
+    async def shutdown(self, sockets: object = None) -> None:
+        self._exchange.hub.close_all(1012, "the exchange is restarting: connect again")
+        await super().shutdown(sockets)  # type: ignore[arg-type]
