@@ -1,0 +1,22 @@
+"""The edge over a local exchange, and a client of it."""
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+
+from exchange.gateway.app import create_app
+from exchange.gateway.context import Exchange
+from tests.support.local_exchange import local_exchange, serving
+
+
+@pytest.fixture
+async def exchange(database_url: str) -> AsyncIterator[Exchange]:
+    async with local_exchange(database_url) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(exchange: Exchange) -> AsyncIterator[aiohttp.ClientSession]:
+    async with serving(create_app(exchange)) as connected:
+        yield connected

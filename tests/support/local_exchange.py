@@ -1,0 +1,125 @@
+"""An exchange for tests of the edge: the reference engine, a real journal and real tables, one command at a time."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import uvicorn
+from fastapi import FastAPI
+
+from engine.records import EventKind
+from exchange.contracts import commands
+from exchange.contracts.catalogue import Catalogue
+from exchange.contracts.events import read_events
+from exchange.contracts.refusals import EdgeReason, refuse
+from exchange.corridor.genesis import genesis
+from exchange.corridor.live import Live
+from exchange.gateway.context import Exchange, Role
+from exchange.projections.runner import ProjectionRunner
+from exchange.settings import Settings
+from exchange.storage.database import Database, open_database
+from exchange.storage.journal import Entry
+from tests.support.journal import JournalWriter
+
+SECRET = "nothing-but-the-tests-use-these-32-bytes"
+
+
+@dataclass
+class LocalCorridor:
+    """Applies, journals and publishes each command at once. ``now_ns`` stamps it; ``role`` may be set."""
+
+    journal: JournalWriter
+    live: Live
+    projections: ProjectionRunner
+    role: Role = "leader"
+    sequence: int = 0
+    now_ns: int | None = None
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    told_of: dict[int, int] = field(default_factory=dict)
+
+    async def submit(self, command: bytearray) -> Entry:
+        if self.role != "leader":
+            raise refuse(EdgeReason.UNAVAILABLE, "this exchange does not lead")
+        async with self.turn:
+            commands.stamp(command, self.sequence + 1, self.now_ns or time.time_ns())
+            (made,) = self.journal.apply([bytes(command)])
+            await self.journal.append([made])
+            self.sequence = made.sequence
+            changes = self.live.apply([Entry(made.sequence, made.command, made.events)])
+        for account in changes.accounts:
+            self.told_of[account] = changes.sequence
+        self.projections.nudge(self.sequence)
+        return Entry(made.sequence, made.command, made.events)
+
+    async def place(self, command: bytearray, account: int, client_order_id: str | None) -> tuple[Entry, bool]:
+        return await self.submit(command), False
+
+    async def barrier(self) -> int:
+        async with self.turn:
+            return self.sequence
+
+    def told(self, account: int) -> int:
+        return self.told_of.get(account, 0)
+
+    def balance(self, account: int, asset: int) -> tuple[int, int]:
+        return self.journal.engine.balance(account, asset)
+
+    async def deposit(self, account: int, asset: int, amount: int) -> Entry:
+        return await self.submit(commands.deposit(account, asset, amount))
+
+
+@asynccontextmanager
+async def local_exchange(database_url: str, **changes: str) -> AsyncIterator[Exchange]:
+    """An exchange with the demo markets on a fresh database. ``changes``: variables of its environment."""
+    environ = {"JWT_SECRET": SECRET, "EXCHANGE_FRONTEND_DIR": "/nonexistent", **changes}
+    settings = Settings.load(environ)
+    database: Database = await open_database(database_url)
+    projections = ProjectionRunner(database.dsn, 1)
+    catalogue = Catalogue()
+    live = Live(catalogue)
+    journal = JournalWriter(database_url)
+    await journal.lead()
+    corridor = LocalCorridor(journal, live, projections)
+    following = asyncio.create_task(projections.run())
+    for definition in genesis():
+        await corridor.submit(definition)
+    try:
+        yield Exchange(settings, database, corridor, projections, live, catalogue)
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await database.close()
+
+
+@asynccontextmanager
+async def serving(app: FastAPI) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client of the application on a real server."""
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="on"))
+    running = asyncio.create_task(server.serve())
+    while not server.started:
+        assert not running.done(), "the server did not start"
+        await asyncio.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", cookie_jar=aiohttp.DummyCookieJar()) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        await running
+
+
+async def registered(client: aiohttp.ClientSession, username: str = "alice") -> tuple[int, dict[str, str]]:
+    """Open an account; return its number and the headers that sign it in."""
+    body = {"username": username, "password": "correct horse battery"}
+    async with client.post("/api/v1/auth/register", json=body) as answer:
+        session: dict[str, Any] = await answer.json()
+        assert answer.status == 201, session
+    return int(session["account_id"]), {"authorization": f"Bearer {session['access_token']}"}
+
+
+def is_rejected(entry: Entry) -> bool:
+    return next(read_events(entry.events)).kind == EventKind.REJECTED
