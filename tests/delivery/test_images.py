@@ -10,17 +10,25 @@ import compose_spec
 import pytest
 import yaml
 
-from tests.delivery.manifests import REPOSITORY, Manifest, Tool
+from tests.delivery.manifests import REPOSITORY, Manifest, Tool, of_kind
 
 DOCKER = REPOSITORY / "docker"
-RECIPES = sorted(path.name for path in DOCKER.glob("*.Dockerfile"))
+RECIPE = DOCKER / "Dockerfile"
+TARGETS = ["api", "frontend"]
 OWN_SERVICES = ["exchange-api", "exchange-frontend", "migrate"]
 
 
-def instructions(recipe: str) -> list[tuple[str, str]]:
-    """(keyword, arguments) of each instruction, with continued lines joined and comments dropped."""
-    text = re.sub(r"^\s*#.*\n", "", (DOCKER / recipe).read_text(), flags=re.MULTILINE).replace("\\\n", " ")
-    return [(line.split()[0], line.split(maxsplit=1)[1]) for line in text.splitlines() if line.strip()]
+def stages() -> dict[str, list[tuple[str, str]]]:
+    """(keyword, arguments) of each instruction by stage, with continued lines joined and comments dropped."""
+    text = re.sub(r"^\s*#.*\n", "", RECIPE.read_text(), flags=re.MULTILINE).replace("\\\n", " ")
+    found: dict[str, list[tuple[str, str]]] = {}
+    steps: list[tuple[str, str]] = []
+    for line in filter(str.strip, text.splitlines()):
+        keyword, arguments = line.split(maxsplit=1)
+        if keyword == "FROM":
+            steps = found[arguments.split(" AS ")[1]] = []
+        steps.append((keyword, arguments))
+    return found
 
 
 def compose(*names: str) -> Manifest:
@@ -31,45 +39,52 @@ def compose(*names: str) -> Manifest:
     return services
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_the_recipe_has_no_lint(tool: Tool, recipe: str) -> None:
-    result = subprocess.run(
-        [tool("hadolint"), "--failure-threshold", "style", DOCKER / recipe], capture_output=True, text=True, check=False
-    )
+def test_the_recipe_has_no_lint(tool: Tool) -> None:
+    command = [tool("hadolint"), "--failure-threshold", "style", str(RECIPE)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_the_image_runs_unprivileged_with_a_health_check_and_no_shell_between_signals_and_process(recipe: str) -> None:
-    steps = instructions(recipe)
-    final = steps[max(index for index, (keyword, _) in enumerate(steps) if keyword == "FROM") :]
-    by_keyword = dict(final)
-    user, group = by_keyword["USER"].split(":")
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_image_runs_unprivileged_with_a_health_check_and_no_shell_between_signals_and_process(target: str) -> None:
+    last = dict(stages()[target])
+    user, group = last["USER"].split(":")
     assert int(user) > 0 and int(group) > 0, "numeric, so that Kubernetes can prove it is not root"
-    assert "HEALTHCHECK" in by_keyword
-    assert by_keyword["CMD"].startswith("[")
-    assert not any("latest" in arguments for keyword, arguments in steps if keyword == "FROM")
+    assert last["HEALTHCHECK"]
+    assert last["CMD"].startswith("[")
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_what_the_recipe_copies_exists_and_is_let_through_by_dockerignore(recipe: str) -> None:
-    lines = [
-        line for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")
-    ]
+def test_no_base_image_is_whatever_is_latest() -> None:
+    defaults = dict(re.findall(r"^ARG (\w+)=(\S+)$", RECIPE.read_text(), flags=re.MULTILINE))
+    for steps in stages().values():
+        image = steps[0][1].split()[0]
+        tag = re.sub(r"\$\{(\w+)\}", lambda match: defaults[match[1]], image).partition(":")[2]
+        assert re.match(r"\d", tag), image
+
+
+def test_the_ids_in_the_manifests_are_those_of_the_images(plain: list[Manifest]) -> None:
+    for target, workload in (("api", "exchange-api"), ("frontend", "exchange-frontend")):
+        user, group = dict(stages()[target])["USER"].split(":")
+        context = of_kind(plain, "Deployment")[workload]["spec"]["template"]["spec"]["securityContext"]
+        assert (context["runAsUser"], context["runAsGroup"]) == (int(user), int(group))
+
+
+def test_what_the_recipe_copies_exists_and_is_let_through_by_dockerignore() -> None:
+    ignore = (REPOSITORY / ".dockerignore").read_text().splitlines()
+    lines = [line for line in ignore if line and not line.startswith("#")]
     assert lines[0] == "*", "nothing enters a build unless it is named"
     allowed = [line[1:] for line in lines if line.startswith("!")]
     copied = [
         source
-        for keyword, arguments in instructions(recipe)
+        for steps in stages().values()
+        for keyword, arguments in steps
         if keyword == "COPY" and not arguments.startswith("--from")
         for source in arguments.split()[:-1]
     ]
-    assert copied
+    assert {"requirements.lock", "engine", "backend", "frontend"} <= set(copied)
     for source in copied:
-        if "[" not in source:
-            assert (REPOSITORY / source).exists(), source
-        name = re.sub(r"[\[\]]", "", source)
-        assert any(name == entry or name.startswith(entry + "/") for entry in allowed), source
+        assert (REPOSITORY / source).exists(), source
+        assert any(source == entry or source.startswith(entry + "/") for entry in allowed), source
 
 
 def test_no_secret_and_nothing_built_enters_an_image() -> None:
@@ -106,6 +121,9 @@ def test_the_compose_file_follows_the_specification(names: list[str]) -> None:
         for mount in service.get("volumes", []):
             source = mount.split(":")[0]
             assert (DOCKER / source).exists() if source.startswith("..") else source in volumes
+        if "build" in service:
+            assert (DOCKER / service["build"]["context"] / service["build"]["dockerfile"]).samefile(RECIPE)
+            assert service["build"]["target"] in stages()
 
 
 def test_the_compose_check_refuses_a_misspelt_key() -> None:
