@@ -276,11 +276,9 @@ class FakeExchange:
                 if not socket.closed:
                     await socket.send_json(head | content)
 
-    async def drop_sockets(self) -> None:
-        """End all streams, as a restart does."""
-        for socket, _ in itertools.chain.from_iterable(self._sockets.values()):
-            await socket.close()
-        self._sockets.clear()
+    async def withdraw(self, account: int, asset: int, amount: int) -> None:
+        """Take money from an account."""
+        await self._apply(commands.withdraw(account, asset, amount))
 
     def skip_update(self) -> None:
         """Let every stream miss a message."""

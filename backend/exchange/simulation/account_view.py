@@ -24,7 +24,9 @@ class AccountView:
     def take(self, document: dict[str, Any]) -> None:
         """Fold in a message of the private stream."""
         if document["type"] == "snapshot":
-            self.orders.clear()
+            # An order that was answered after the snapshot was made is not in it.
+            included = document["sequence"]
+            self.orders = {order_id: order for order_id, order in self.orders.items() if order.sequence > included}
         for fields in document.get("orders", ()):
             self.apply(msgspec.convert(fields, Order))
         for balance in document.get("balances", ()):

@@ -287,6 +287,11 @@ class Account:
         self._renew_at = 0.0  # monotonic seconds
         self._renewing = asyncio.Lock()
 
+    @property
+    def signed_in(self) -> bool:
+        """Whether it was ever registered or signed in."""
+        return self._session is not None
+
     async def open(self) -> bool:
         """Register, or sign in where the user exists; True for a new user. Raises Refused for a wrong password."""
         credentials = {"username": self.username, "password": self._password}

@@ -123,6 +123,18 @@ class Demo:
                 retry_s = RETRY_FIRST_S if steady else min(retry_s * 2, RETRY_MAX_S)
                 logger.warning("%s connects again in %.1f s: %s", account.username, retry_s, error)
                 await self._pause(retry_s)
+        if account.signed_in:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._leave(account), GOODBYE_S)
+
+    async def _leave(self, account: Account) -> None:
+        """Cancel what still rests, as the exchange tells it."""
+        desk = Desk(account, {}, self.counts, self._stopping)
+        try:
+            for order in await account.open_orders():
+                await desk.cancel(order.order_id)
+        except (Refused, Unreachable) as error:
+            logger.warning("%s leaves orders behind: %s", account.username, error)
 
     async def _trade(self, account: Account, robot: Robot) -> None:
         """Trade for as long as the connection lasts."""
@@ -139,8 +151,6 @@ class Demo:
                 if not desk.view.ready.is_set():
                     raise StreamLost(f"no snapshot of the account's orders within {SNAPSHOT_WAIT_S:g} s")
                 await robot.act(desk)
-            with contextlib.suppress(Refused, Unreachable, TimeoutError):
-                await asyncio.wait_for(robot.leave(desk), GOODBYE_S)
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)

@@ -136,9 +136,6 @@ class Robot(Protocol):
     async def act(self, desk: Desk) -> None:
         """One round, at the robot's own pace."""
 
-    async def leave(self, desk: Desk) -> None:
-        """Clean up before a clean end."""
-
 
 class MakerRobot:
     """Keeps one ladder in each market. What it does not need at once of its `rate` (messages a second and market) it
@@ -176,10 +173,6 @@ class MakerRobot:
                 messages += 1
         return messages
 
-    async def leave(self, desk: Desk) -> None:
-        for order_id in list(desk.view.orders):
-            await desk.cancel(order_id)
-
 
 class TakerRobot:
     """Takes from the book at random times."""
@@ -207,6 +200,3 @@ class TakerRobot:
         quantity = grid.quantity_text(take.quantity_lots)
         price = grid.price_text(take.limit_ticks)
         return OrderRequest("t", take.symbol, take.side, quantity, price, take.order_type, "IOC")
-
-    async def leave(self, desk: Desk) -> None:
-        """Nothing rests."""
