@@ -85,3 +85,8 @@ export function formatRatio(text: string | null | undefined): string {
   const sign = hundredths === 0n ? "" : ratio.units < 0n ? "−" : "+";
   return `${sign}${formatDecimal({ units: hundredths, scale: 2 })} %`;
 }
+
+/** "0.001" -> "0.1 %": a ratio as an exact percentage. */
+export function formatPercent(text: string): string {
+  return `${formatDecimal(multiply(decimal(text), { units: 100n, scale: 0 }), 0)} %`;
+}

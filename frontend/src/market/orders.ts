@@ -7,8 +7,9 @@ interface OrderLike {
   readonly filled_quantity: string;
 }
 
-/** Bound of the list of orders kept in memory. At the bound the oldest are dropped; the server has them all. */
-export const ORDERS_MAX = 500;
+/** Bounds of the orders kept in memory. At the bound the oldest are dropped; the server has them all. */
+export const OPEN_MAX = 500;
+const ENDED_MAX = 100;
 
 export const isOpen = (order: { status: string }): boolean => order.status === "Open" || order.status === "PartiallyFilled";
 
@@ -28,7 +29,8 @@ function isLater(order: OrderLike, known: OrderLike): boolean {
 
 /**
  * Merge changed orders into a list, newest first. An answer and a stream message about the same order may come in either order:
- * an order that has ended stays so, and what was filled stays filled.
+ * an order that has ended stays so, and what was filled stays filled. Those that have ended are kept for a while, because an
+ * older description of them may still be on its way.
  */
 export function mergeOrders<T extends OrderLike>(held: readonly T[], changed: readonly T[]): T[] {
   const byId = new Map(held.map((order) => [order.order_id, order]));
@@ -36,5 +38,7 @@ export function mergeOrders<T extends OrderLike>(held: readonly T[], changed: re
     const known = byId.get(order.order_id);
     if (!known || isLater(order, known)) byId.set(order.order_id, order);
   }
-  return [...byId.values()].sort(byNewest).slice(0, ORDERS_MAX);
+  const all = [...byId.values()].sort(byNewest);
+  const ended = all.filter((order) => !isOpen(order));
+  return [...all.filter(isOpen).slice(0, OPEN_MAX), ...ended.slice(0, ENDED_MAX)];
 }

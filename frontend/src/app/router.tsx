@@ -1,0 +1,36 @@
+import { createRootRoute, createRoute, createRouter, type RouterHistory } from "@tanstack/react-router";
+
+import { Broken } from "./ErrorBoundary";
+import { HomePage } from "./HomePage";
+import { Layout } from "./Layout";
+import { NotFoundPage } from "./NotFoundPage";
+import { PortfolioPage } from "./PortfolioPage";
+import { SessionPage } from "./SessionPage";
+import { TradingPage } from "./TradingPage";
+
+const root = createRootRoute({ component: Layout, notFoundComponent: NotFoundPage, errorComponent: Broken });
+
+const home = createRoute({ getParentRoute: () => root, path: "/", component: HomePage });
+const trade = createRoute({
+  getParentRoute: () => root,
+  path: "/trade/$symbol",
+  component: function TradeRoute() {
+    return <TradingPage path={trade.useParams().symbol} />;
+  },
+});
+const portfolio = createRoute({ getParentRoute: () => root, path: "/portfolio", component: PortfolioPage });
+const login = createRoute({ getParentRoute: () => root, path: "/login", component: () => <SessionPage mode="login" /> });
+const register = createRoute({ getParentRoute: () => root, path: "/register", component: () => <SessionPage mode="register" /> });
+
+const routeTree = root.addChildren([home, trade, portfolio, login, register]);
+
+/** The pages by their addresses. */
+export function makeRouter(history?: RouterHistory) {
+  return createRouter({ routeTree, ...(history ? { history } : {}) });
+}
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: ReturnType<typeof makeRouter>;
+  }
+}

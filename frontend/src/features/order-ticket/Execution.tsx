@@ -1,0 +1,28 @@
+import type { Draft, TimeInForce } from "@/market/ticket";
+import { Select } from "@/ui/Select";
+import { t } from "@/ui/text";
+
+const TIMES: readonly TimeInForce[] = ["GTC", "IOC", "FOK"];
+
+/** How long the order lasts, and whether it may trade at once. */
+export function Execution({ draft, onChange }: { readonly draft: Draft; readonly onChange: (changed: Partial<Draft>) => void }) {
+  const market = draft.orderType === "Market";
+  const options = TIMES.filter((value) => !(market && value === "GTC")).map((value) => ({ value, label: t(`ticket.${value}`) }));
+  return (
+    <div className="grid grid-cols-[1fr_auto] items-end gap-3">
+      <Select label={t("ticket.timeInForce")} options={options} value={draft.timeInForce} onChange={(timeInForce) => onChange({ timeInForce })} />
+      {!market && (
+        <label title={t("ticket.postOnlyHint")} className="flex h-9 items-center gap-2">
+          <input
+            type="checkbox"
+            checked={draft.postOnly}
+            disabled={draft.timeInForce !== "GTC"}
+            onChange={(event) => onChange({ postOnly: event.target.checked })}
+            className="size-4 accent-accent"
+          />
+          {t("ticket.postOnly")}
+        </label>
+      )}
+    </div>
+  );
+}
