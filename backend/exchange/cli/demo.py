@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import uvloop
 
+from exchange.installation.children import follow_parent
 from exchange.simulation.demo import Demo, DemoSettings
 
 PASSWORD_VARIABLE = "EXCHANGE_DEMO_ROBOT_PASSWORD"  # noqa: S105  (the name of the variable)
@@ -30,6 +31,7 @@ PASSWORD_VARIABLE = "EXCHANGE_DEMO_ROBOT_PASSWORD"  # noqa: S105  (the name of t
 )
 def demo(url: str, seed: int, rate: float, makers: int, takers: int, password_file: Path | None) -> None:
     """Trade BTC/USD and ETH/USD with seeded market makers and takers until interrupted, then cancel their quotes."""
+    follow_parent()
     password = password_file.read_text().strip() if password_file else os.environ.get(PASSWORD_VARIABLE, "")
     suffix = "" if password else f"-{secrets.token_hex(3)}"
     settings = DemoSettings(url, password or secrets.token_urlsafe(24), suffix, seed, rate, makers, takers)

@@ -2,16 +2,17 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.records import FLAG_POST_ONLY, OrderType, Reason, Side, TimeInForce
 
 from exchange.contracts.events import Event
 from exchange.contracts.units import Market, format_decimal
 
-SIDE_NAMES = {Side.BUY: "Buy", Side.SELL: "Sell"}
-ORDER_TYPE_NAMES = {OrderType.LIMIT: "Limit", OrderType.MARKET: "Market"}
-TIME_IN_FORCE_NAMES = {TimeInForce.GTC: "GTC", TimeInForce.IOC: "IOC", TimeInForce.FOK: "FOK"}
+# By number: an enum member is its number, and records hold numbers.
+SIDE_NAMES: dict[int, str] = {Side.BUY: "Buy", Side.SELL: "Sell"}
+ORDER_TYPE_NAMES: dict[int, str] = {OrderType.LIMIT: "Limit", OrderType.MARKET: "Market"}
+TIME_IN_FORCE_NAMES: dict[int, str] = {TimeInForce.GTC: "GTC", TimeInForce.IOC: "IOC", TimeInForce.FOK: "FOK"}
 
 
 class OrderStatus(IntEnum):
@@ -23,7 +24,7 @@ class OrderStatus(IntEnum):
     CANCELLED = 4
 
 
-STATUS_NAMES = {
+STATUS_NAMES: dict[int, str] = {
     OrderStatus.OPEN: "Open",
     OrderStatus.PARTIALLY_FILLED: "PartiallyFilled",
     OrderStatus.FILLED: "Filled",
@@ -90,8 +91,7 @@ class OrderState:
         return self.remaining_lots == 0
 
 
-@dataclass(frozen=True, slots=True)
-class Fill:
+class Fill(NamedTuple):
     """One side of a trade, as the order's owner sees it."""
 
     trade_id: int
@@ -108,48 +108,49 @@ class Fill:
 def fills_of(trade: Event) -> tuple[Fill, Fill]:
     """Return the taker's and the maker's fill of a TRADED event."""
     maker_side = Side.SELL if trade.side == Side.BUY else Side.BUY
-    common = (trade.price_ticks, trade.quantity_lots)
-    taker = Fill(
-        trade.trade_id, trade.order_id, trade.market, trade.side, *common, False, trade.taker_fee, trade.timestamp_ns
+    trade_id, market, price_ticks, quantity_lots, executed_ns = (
+        trade.trade_id, trade.market, trade.price_ticks, trade.quantity_lots, trade.timestamp_ns,
+    )  # fmt: skip
+    return (
+        Fill(trade_id, trade.order_id, market, trade.side, price_ticks, quantity_lots, False, trade.taker_fee, executed_ns),
+        Fill(trade_id, trade.maker_order_id, market, maker_side, price_ticks, quantity_lots, True, trade.maker_fee, executed_ns),
     )
-    maker = Fill(
-        trade.trade_id, trade.maker_order_id, trade.market, maker_side, *common, True, trade.maker_fee, trade.timestamp_ns
-    )
-    return taker, maker
 
 
 def average_price_text(market: Market, filled_quote_units: int, filled_lots: int) -> str | None:
     """Return quote per base, exact to 8 decimals more than the tick needs, rounded down; None without fills."""
     if not filled_lots:
         return None
-    scale = len(market.tick_size.partition(".")[2]) + 8
-    numerator = filled_quote_units * 10**market.base.scale * 10**scale
+    scale = market.tick_scale + 8
+    numerator = filled_quote_units * 10 ** (market.base.scale + scale)
     return format_decimal(numerator // (filled_lots * market.lot_units * 10**market.quote.scale), scale)
 
 
 def render_order(order: OrderState, market: Market) -> dict[str, Any]:
     """The Order of docs/api.md."""
     received = market.base if order.side == Side.BUY else market.quote
+    filled = order.filled_lots
+    created_at = timestamp_text(order.created_ns)
     return {
         "order_id": str(order.order_id),
         "client_order_id": order.client_order_id,
         "symbol": market.symbol,
-        "side": SIDE_NAMES[Side(order.side)],
-        "order_type": ORDER_TYPE_NAMES[OrderType(order.order_type)],
-        "time_in_force": TIME_IN_FORCE_NAMES[TimeInForce(order.time_in_force)],
+        "side": SIDE_NAMES[order.side],
+        "order_type": ORDER_TYPE_NAMES[order.order_type],
+        "time_in_force": TIME_IN_FORCE_NAMES[order.time_in_force],
         "post_only": bool(order.flags & FLAG_POST_ONLY),
         "price": market.price_text(order.price_ticks) if order.price_ticks else None,
         "quantity": market.quantity_text(order.quantity_lots),
-        "filled_quantity": market.quantity_text(order.filled_lots),
-        "remaining_quantity": market.quantity_text(order.remaining_lots),
-        "filled_quote": market.quote.to_text(order.filled_quote_units),
-        "average_price": average_price_text(market, order.filled_quote_units, order.filled_lots),
-        "fees": {received.name: received.to_text(order.fee_units)} if order.filled_lots else {},
-        "status": STATUS_NAMES[OrderStatus(order.status)],
+        "filled_quantity": market.quantity_text(filled) if filled else "0",
+        "remaining_quantity": market.quantity_text(order.remaining_lots) if order.remaining_lots else "0",
+        "filled_quote": market.quote.to_text(order.filled_quote_units) if filled else "0",
+        "average_price": average_price_text(market, order.filled_quote_units, filled) if filled else None,
+        "fees": {received.name: received.to_text(order.fee_units)} if filled else {},
+        "status": STATUS_NAMES[order.status],
         "end_reason": Reason(order.end_reason).name if order.end_reason else None,
         "sequence": order.sequence,
-        "created_at": timestamp_text(order.created_ns),
-        "updated_at": timestamp_text(order.updated_ns),
+        "created_at": created_at,
+        "updated_at": created_at if order.updated_ns == order.created_ns else timestamp_text(order.updated_ns),
     }
 
 
@@ -169,7 +170,7 @@ def render_fill(fill: Fill, market: Market) -> dict[str, Any]:
 
 def render_account_fill(fill: Fill, market: Market) -> dict[str, Any]:
     """A fill that names its order, for lists across orders."""
-    named = {"order_id": str(fill.order_id), "symbol": market.symbol, "side": SIDE_NAMES[Side(fill.side)]}
+    named = {"order_id": str(fill.order_id), "symbol": market.symbol, "side": SIDE_NAMES[fill.side]}
     return named | render_fill(fill, market)
 
 

@@ -5,6 +5,7 @@ A price is a whole number of ticks, a quantity a whole number of lots, an amount
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +15,7 @@ from exchange.contracts.refusals import AnyReason, EdgeReason, refuse
 
 DECIMAL_TEXT = re.compile(r"(0|[1-9]\d{0,23})(?:\.(\d{1,24}))?", re.ASCII)
 _FRACTION_DIGITS_MAX = 24
+_POWERS = tuple(10**scale for scale in range(80))
 PPM = 1_000_000
 
 
@@ -44,12 +46,10 @@ def parse_decimal(text: object, field: str) -> tuple[int, int]:
 
 def format_decimal(value: int, scale: int) -> str:
     """Return ``value / 10**scale`` as plain text without superfluous zeros, e.g. (150, 2) -> "1.5"."""
-    sign = "-" if value < 0 else ""
-    digits = str(abs(value)).rjust(scale + 1, "0")
-    if scale == 0:
-        return sign + digits
-    fraction = digits[-scale:].rstrip("0")
-    return sign + digits[:-scale] + ("." + fraction if fraction else "")
+    if value < 0:
+        return "-" + format_decimal(-value, scale)
+    whole, fraction = divmod(value, _POWERS[scale])
+    return f"{whole}.{fraction:0{scale}d}".rstrip("0") if fraction else str(whole)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,8 @@ class Asset:
 def _rescale(value: int, scale: int, to_scale: int) -> tuple[int, int]:
     """Return (whole, rest) of value / 10**scale in steps of 10**-to_scale."""
     if scale <= to_scale:
-        return value * 10 ** (to_scale - scale), 0
-    return divmod(value, 10 ** (scale - to_scale))
+        return value * _POWERS[to_scale - scale], 0
+    return divmod(value, _POWERS[scale - to_scale])
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,11 @@ class Market:
     def tick_size(self) -> str:
         return format_decimal(*self._tick)
 
+    @property
+    def tick_scale(self) -> int:
+        """Decimals of the tick size."""
+        return self._tick[1]
+
     @cached_property
     def lot_size(self) -> str:
         return self.base.to_text(self.lot_units)
@@ -136,11 +141,8 @@ class Market:
     def price_text(self, price_ticks: int) -> str:
         """E.g. "50000.00": as many decimals as the tick size has."""
         value, scale = self._tick
-        total = price_ticks * value
-        if scale == 0:
-            return str(total)
-        digits = str(abs(total)).rjust(scale + 1, "0")
-        return ("-" if total < 0 else "") + digits[:-scale] + "." + digits[-scale:]
+        whole, fraction = divmod(price_ticks * value, _POWERS[scale])
+        return f"{whole}.{fraction:0{scale}d}" if scale else str(whole)
 
     def quantity_text(self, quantity_lots: int) -> str:
         return format_decimal(quantity_lots * self.lot_units, self.base.scale)
@@ -153,9 +155,10 @@ class Market:
         value, scale = parse_decimal(text, "price")
         tick_value, tick_scale = self._tick
         common = max(scale, tick_scale)
-        ticks, rest = divmod(value * 10 ** (common - scale), tick_value * 10 ** (common - tick_scale))
+        step = tick_value * _POWERS[common - tick_scale]
+        ticks, rest = divmod(value * _POWERS[common - scale], step)
         if rest:
-            nearest = self.price_text(min(max(ticks + (2 * rest >= tick_value * 10 ** (common - tick_scale)), 1), self.price_ticks_max))
+            nearest = self.price_text(min(max(ticks + (2 * rest >= step), 1), self.price_ticks_max))
             raise refuse(
                 Reason.PRICE_OFF_TICK,
                 f"price {text} is not a multiple of the tick size {self.tick_size}; the nearest valid price is {nearest}",
@@ -170,8 +173,8 @@ class Market:
         """Return the quantity in lots, within the market's minimum and maximum; refuses off-lot and out-of-range text."""
         value, scale = parse_decimal(text, "quantity")
         common = max(scale, self.base.scale)
-        lot = self.lot_units * 10 ** (common - self.base.scale)
-        lots, rest = divmod(value * 10 ** (common - scale), lot)
+        lot = self.lot_units * _POWERS[common - self.base.scale]
+        lots, rest = divmod(value * _POWERS[common - scale], lot)
         if rest:
             nearest = self.quantity_text(min(max(lots + (2 * rest >= lot), self.quantity_lots_min), self.quantity_lots_max))
             raise refuse(
@@ -200,10 +203,10 @@ class Market:
             detail = f"price x quantity must be at most {limit} {self.quote.name}: quantity {nearest} at this price"
             raise refuse(Reason.NOTIONAL_TOO_LARGE, detail, field="quantity", limit=limit, nearest=nearest)
 
-    def _check_range(self, reason: Reason, field: str, value: int, low: int, high: int, text: object) -> None:
+    def _check_range(self, reason: Reason, field: str, value: int, low: int, high: int, text: Callable[[int], str]) -> None:
         if low <= value <= high:
             return
-        bound = text(low if value < low else high)  # type: ignore[operator]
+        bound = text(low if value < low else high)
         word = "at least" if value < low else "at most"
         raise refuse(reason, f"{field} must be {word} {bound}", field=field, limit=bound, nearest=bound)
 

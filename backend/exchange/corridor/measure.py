@@ -11,6 +11,7 @@ from exchange.corridor.live import Changes
 from exchange.observability import metrics
 from exchange.storage.journal import Entry
 
+_KINDS = frozenset(CommandKind)
 _commands: dict[tuple[int, bool], Counter] = {}
 _trades: dict[int, Counter] = {}
 
@@ -39,6 +40,6 @@ def observe_changes(changes: Changes, catalogue: Catalogue) -> None:
 def _command_counter(kind: int, rejected: bool) -> Counter:
     counter = _commands.get((kind, rejected))
     if counter is None:
-        name = CommandKind(kind).name.lower() if kind in iter(CommandKind) else "unknown"
+        name = CommandKind(kind).name.lower() if kind in _KINDS else "unknown"
         counter = _commands[kind, rejected] = metrics.COMMANDS.labels(name, "rejected" if rejected else "accepted")
     return counter

@@ -16,7 +16,7 @@ from engine.records import CLIENT_ORDER_ID_SIZE, FLAG_POST_ONLY, EventKind, Orde
 
 from exchange.contracts import commands
 from exchange.contracts.events import Event, read_events, refusal_of
-from exchange.contracts.orders import STATUS_NAMES, OrderState, OrderStatus, fills_of, render_fill, render_order
+from exchange.contracts.orders import STATUS_NAMES, OrderState, fills_of, render_fill, render_order
 from exchange.contracts.refusals import AnyReason, EdgeReason, Refusal, Refused, refuse
 from exchange.contracts.units import Market
 from exchange.gateway.context import Exchange
@@ -133,7 +133,7 @@ class OrderEntry:
         if order is None:
             return refuse(Reason.UNKNOWN_ORDER, f"you have no order {order_id}", sequence=rejected.sequence)
         market = self._exchange.catalogue.markets[order.market]
-        status = STATUS_NAMES[OrderStatus(order.status)]
+        status = STATUS_NAMES[order.status]
         filled = market.quantity_text(order.filled_lots)
         return refuse(
             Reason.ORDER_ENDED,
@@ -292,7 +292,7 @@ async def _read_json_body(scope: Scope, receive: Receive) -> bytes:
     content_type = header(scope, b"content-type") or b""
     if not content_type.lower().startswith(b"application/json"):
         raise refuse(EdgeReason.UNSUPPORTED_MEDIA_TYPE, "send the order with the header `Content-Type: application/json`")
-    body = b""
+    body: bytes = b""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":

@@ -119,7 +119,8 @@ class Site:
 
 def _is_navigation(request: Request, path: str) -> bool:
     """A browser that goes to an address asks for HTML, and the application's addresses have no file's ending."""
-    return "text/html" in request.headers.get("accept", "") and "." not in path.rpartition("/")[2]
+    accepts_page = "text/html" in request.headers.get("accept", "")
+    return accepts_page and path.isprintable() and "." not in path.rpartition("/")[2]
 
 
 def _frontend(request: Request) -> Path:

@@ -21,7 +21,7 @@ SNAPSHOT_WAIT_S = 20.0
 RETRY_FIRST_S, RETRY_MAX_S = 0.5, 10.0
 STEADY_S = 30.0  # a connection that lasted so long starts the waits anew
 MAKER_SHARE = 0.8  # of all messages
-GOODBYE_S = 10.0
+GOODBYE_S = 4.0  # a parent that stops the demo does not wait for ever
 
 logger = logging.getLogger("exchange.demo")
 

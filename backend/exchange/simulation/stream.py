@@ -5,7 +5,7 @@ dropped and the channel is subscribed again, so that the next thing a reader see
 """
 
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import aiohttp
@@ -22,7 +22,7 @@ class StreamLost(Exception):
 
 async def read_stream(
     client: ApiClient, subscriptions: Sequence[Subscription], account: Account | None = None
-) -> AsyncIterator[dict[str, Any]]:
+) -> AsyncGenerator[dict[str, Any], None]:
     """Yield snapshot and update messages as documents, complete from each snapshot on. Raises StreamLost at the end."""
     try:
         async with client.websocket() as socket:

@@ -87,7 +87,7 @@ def _columns(table: Table, row: type[Any]) -> list[ColumnElement[Any]]:
 
 
 _ORDER_COLUMNS = _columns(orders, OrderState)
-_FILL_COLUMNS = _columns(fills, Fill)
+_FILL_COLUMNS = [fills.c[name] for name in Fill._fields]
 _TRADE_COLUMNS = _columns(trades, Trade)
 _CANDLE_COLUMNS = _columns(candles_1m, Candle)
 _BALANCE_COLUMNS = _columns(balances, Balance)

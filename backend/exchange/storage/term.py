@@ -10,6 +10,7 @@ from exchange.storage.database import connect
 from exchange.storage.journal import Entry
 
 _ROWS_AT_ONCE = 5_000
+_TOTALS = ("filled_quote_units", "fee_units")  # NUMERIC columns, which asyncpg gives as Decimal
 
 
 class TermTables:
@@ -36,7 +37,7 @@ class TermTables:
                 "created_ns, updated_ns FROM orders WHERE shard = $1 AND status <= 2 ORDER BY order_id",
                 self._shard,
             )
-        return [OrderState(*row[:12], int(row[12]), int(row[13]), *row[14:]) for row in rows]
+        return [OrderState(**dict(row) | {name: int(row[name]) for name in _TOTALS}) for row in rows]
 
     async def minutes(self, since_ns: int) -> dict[int, list[tuple[int, int, int, int, int, int]]]:
         """By market, (opened_ns, open, high, low, close, volume_lots) of the minutes since then, oldest first."""
@@ -48,7 +49,7 @@ class TermTables:
             )  # fmt: skip
         by_market: dict[int, list[tuple[int, int, int, int, int, int]]] = {}
         for market, *minute, volume_lots in rows:
-            by_market.setdefault(market, []).append((*minute, int(volume_lots)))  # type: ignore[arg-type]
+            by_market.setdefault(market, []).append((*minute, int(volume_lots)))
         return by_market
 
     async def latest_trades(self, market: int, limit: int) -> list[tuple[Entry, int]]:
