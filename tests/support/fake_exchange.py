@@ -19,7 +19,7 @@ from exchange.contracts.orders import OrderState, fills_of, render_fill, render_
 from exchange.contracts.refusals import Refused as Refusal
 from exchange.simulation.direct import SIDES
 
-from tests.support.replay_market import DEFINITIONS, ReferenceMarket
+from tests.support.replay_market import DEFINITIONS, EngineMarket
 
 TYPES = {"Limit": OrderType.LIMIT, "Market": OrderType.MARKET}
 TIMES = {"GTC": TimeInForce.GTC, "IOC": TimeInForce.IOC, "FOK": TimeInForce.FOK}
@@ -40,7 +40,7 @@ class FakeExchange:
     """`faults` is asked for every request under /api/v1/orders and /api/v1/auth; `received` counts their paths."""
 
     def __init__(self, faults: Callable[[web.Request], Fault | None] = lambda request: None) -> None:
-        self.market = ReferenceMarket()
+        self.market = EngineMarket()
         self.rules = Catalogue(DEFINITIONS).market("BTC/USD")
         self.orders: dict[int, OrderState] = {}
         self.fills: dict[int, list[dict[str, Any]]] = {}
@@ -79,9 +79,7 @@ class FakeExchange:
         try:
             yield f"http://127.0.0.1:{runner.addresses[0][1]}"
         finally:
-            for socket, _ in itertools.chain.from_iterable(self._sockets.values()):
-                await socket.close()
-            self._sockets.clear()
+            await self.close_streams()
             await runner.cleanup()
 
     @web.middleware
@@ -279,6 +277,12 @@ class FakeExchange:
     async def withdraw(self, account: int, asset: int, amount: int) -> None:
         """Take money from an account."""
         await self._apply(commands.withdraw(account, asset, amount))
+
+    async def close_streams(self) -> None:
+        """End all streams, as a restart does."""
+        for socket, _ in itertools.chain.from_iterable(self._sockets.values()):
+            await socket.close()
+        self._sockets.clear()
 
     def skip_update(self) -> None:
         """Let every stream miss a message."""

@@ -1,13 +1,14 @@
-"""A BTC/USD market on the reference engine, as a venue to replay a recording into."""
+"""A BTC/USD market on an engine alone, as a venue to replay a recording into."""
 
 import asyncio
 import random
 
 from engine.records import Side
-from engine.reference import Shard
 from exchange.contracts import commands
 from exchange.contracts.catalogue import Catalogue
 from exchange.simulation.direct import DirectVenue
+
+from tests.support.engines import load_engine
 
 BTC_UNITS, USD_UNITS = 10**8, 10**10
 TRADERS = list(range(1000, 1020))
@@ -34,11 +35,11 @@ DEFINITIONS = [
 ]
 
 
-class ReferenceMarket:
+class EngineMarket:
     """`delays_seed`: answer after a random number of turns of the event loop, so that commands in flight overtake."""
 
-    def __init__(self, delays_seed: int | None = None) -> None:
-        self.shard = Shard()
+    def __init__(self, delays_seed: int | None = None, engine: str = "reference") -> None:
+        self.shard = load_engine(engine).Shard()
         self._random = random.Random(delays_seed) if delays_seed is not None else None
         for definition in DEFINITIONS:
             self._apply(bytearray(definition))
@@ -47,13 +48,16 @@ class ReferenceMarket:
             self._apply(commands.deposit(account, 2, 1_000 * BTC_UNITS))
 
     def venue(self) -> DirectVenue:
-        return DirectVenue(self.submit, self.read_book, Catalogue(DEFINITIONS).market("BTC/USD"), TRADERS)
+        return DirectVenue(self.submit, self._place, self.read_book, Catalogue(DEFINITIONS).market("BTC/USD"), TRADERS)
 
     async def submit(self, command: bytearray) -> bytes:
         await self._wait()
         events = self._apply(command)
         await self._wait()
         return events
+
+    async def _place(self, command: bytearray, account: int, client_order_id: str) -> tuple[bytes, bool]:
+        return await self.submit(command), False
 
     async def _wait(self) -> None:
         if self._random is not None:
@@ -62,7 +66,7 @@ class ReferenceMarket:
 
     def _apply(self, command: bytearray) -> bytes:
         commands.stamp(command, self.shard.sequence + 1, self.shard.sequence + 1)
-        return self.shard.apply(command)
+        return self.shard.apply(bytes(command))
 
     def read_book(self, levels: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
         sides: dict[int, dict[int, int]] = {Side.BUY: {}, Side.SELL: {}}

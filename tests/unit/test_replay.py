@@ -16,7 +16,7 @@ from exchange.simulation.replay_report import Agreement, ReplayReport
 from exchange.simulation.venue import CancelOutcome, HttpVenue, PlaceOutcome, ensure_funds
 
 from tests.support.fake_exchange import FakeExchange, Fault
-from tests.support.replay_market import ReferenceMarket
+from tests.support.replay_market import EngineMarket
 
 FUNDS = {"USD": Decimal(1_000_000), "BTC": Decimal(1_000)}
 
@@ -44,14 +44,14 @@ def random_tape(seed: int, count: int) -> list[TapeEvent]:
     return events
 
 
-async def play(market: ReferenceMarket, events: list[TapeEvent], **settings: object) -> ReplayReport:
+async def play(market: EngineMarket, events: list[TapeEvent], **settings: object) -> ReplayReport:
     report = ReplayReport()
     chosen = ReplaySettings("test", compare_every=1, warm_up_s=0, **settings)  # type: ignore[arg-type]
     await Replay(market.venue(), chosen, report).run(events)
     return report
 
 
-def book_of(market: ReferenceMarket) -> list[tuple[int, ...]]:
+def book_of(market: EngineMarket) -> list[tuple[int, ...]]:
     """Accounts, sides, prices and quantities in the book's own order, time priority included."""
     return [row[1:] for row in market.shard.book(1)]
 
@@ -59,7 +59,7 @@ def book_of(market: ReferenceMarket) -> list[tuple[int, ...]]:
 @pytest.mark.parametrize("seed", range(8))
 async def test_many_orders_in_flight_give_the_same_book_as_one_at_a_time(seed: int) -> None:
     events = random_tape(seed, 300)
-    one, many = ReferenceMarket(), ReferenceMarket(delays_seed=seed)
+    one, many = EngineMarket(), EngineMarket(delays_seed=seed)
     first = await play(one, events, in_flight=1)
     second = await play(many, events, in_flight=16)
     assert book_of(one) == book_of(many)
@@ -69,7 +69,7 @@ async def test_many_orders_in_flight_give_the_same_book_as_one_at_a_time(seed: i
 
 
 async def test_orders_in_flight_do_overtake_each_other_where_that_changes_nothing() -> None:
-    market = ReferenceMarket(delays_seed=3)
+    market = EngineMarket(delays_seed=3)
     events: list[TapeEvent] = [order(OrderChange.CREATED, n, "Buy", str(10 + n), "1") for n in range(1, 40)]
     await play(market, events, in_flight=16)
     by_sequence = [price for *_, price, _, _ in sorted(market.shard.book(1))]
@@ -77,7 +77,7 @@ async def test_orders_in_flight_do_overtake_each_other_where_that_changes_nothin
 
 
 async def test_a_replaced_order_is_never_placed_for_more_than_our_market_left_of_it() -> None:
-    market = ReferenceMarket()
+    market = EngineMarket()
     events: list[TapeEvent] = [
         order(OrderChange.CREATED, 1, "Sell", "100", "1"),
         order(OrderChange.CREATED, 2, "Buy", "100", "0.6"),
@@ -92,7 +92,7 @@ async def test_books_are_compared_after_the_warm_up_at_every_so_many_snapshots()
     events: list[TapeEvent] = [order(OrderChange.CREATED, 1, "Buy", "100.00", "1.0")]
     events += [TapeBook(second * 1000, [bid], []) for second in range(10)]
     report = ReplayReport()
-    await Replay(ReferenceMarket().venue(), ReplaySettings("test", compare_every=3, warm_up_s=4), report).run(events)
+    await Replay(EngineMarket().venue(), ReplaySettings("test", compare_every=3, warm_up_s=4), report).run(events)
     assert (report.snapshots, report.agreement.books, report.agreement.best_equal) == (6, 2, 2)
 
 
@@ -101,7 +101,7 @@ async def test_a_refused_order_is_counted_by_reason_and_its_cancel_is_not_sent()
         order(OrderChange.CREATED, 1, "Sell", "100", "5000"),
         order(OrderChange.DELETED, 1, "Sell", "100", "5000"),
     ]
-    report = await play(ReferenceMarket(), events)
+    report = await play(EngineMarket(), events)
     assert report.rejections == {"INSUFFICIENT_FUNDS": 1}
     assert (report.cancels_sent, report.cancels_unsent, report.lost) == (0, 1, 0)
 

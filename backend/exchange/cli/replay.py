@@ -118,10 +118,11 @@ class _Session:
         return HttpVenue(client, self._symbol, traders)
 
     async def play_direct(self) -> None:
-        from exchange.simulation.in_process import open_in_process
+        from exchange.cli.replay_direct import open_direct
 
-        funds = {"quote": QUOTE_FUNDS, "base": BASE_FUNDS}
-        async with open_in_process(self._symbol, self._accounts, funds, self._into_open_book) as venue:
+        funds = (QUOTE_FUNDS, BASE_FUNDS)
+        run = self._settings.run
+        async with open_direct(run, self._symbol, self._accounts, funds, self._into_open_book) as venue:
             await self._play(venue)
 
     async def _play(self, venue: Venue) -> None:

@@ -7,11 +7,13 @@ from engine.records import EventKind, OrderType, Reason, Side, TimeInForce
 
 from exchange.contracts import commands
 from exchange.contracts.events import read_events
+from exchange.contracts.refusals import Refused as OffGrid
 from exchange.contracts.units import Asset, Market
 from exchange.simulation.client import Refused
 from exchange.simulation.client import Side as SideName
 from exchange.simulation.venue import CancelOutcome, Level, PlaceOutcome
 
+PlaceCommand = Callable[[bytearray, int, str], Awaitable[tuple[bytes, bool]]]  # + account, client id -> + repeated
 Submit = Callable[[bytearray], Awaitable[bytes]]  # a command record -> its events, when they are durable
 ReadBook = Callable[
     [int], tuple[list[tuple[int, int]], list[tuple[int, int]]]
@@ -23,9 +25,12 @@ SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
 class DirectVenue:
     """A market entered by command records. `traders` are account numbers (2 and up); fund them first."""
 
-    def __init__(self, submit: Submit, read_book: ReadBook, market: Market, traders: list[int]) -> None:
+    def __init__(
+        self, submit: Submit, place: PlaceCommand, read_book: ReadBook, market: Market, traders: list[int]
+    ) -> None:
         self.accounts = len(traders)
         self._submit = submit
+        self._place = place
         self._read_book = read_book
         self._market = market
         self._traders = traders
@@ -34,16 +39,20 @@ class DirectVenue:
         self, account: int, client_order_id: str, side: SideName, price: Decimal, quantity: Decimal
     ) -> PlaceOutcome:
         market = self._market
+        try:
+            price_ticks, quantity_lots = market.price_ticks(format(price, "f")), market.quantity_lots(format(quantity, "f"))
+        except OffGrid as error:
+            return PlaceOutcome(None, error.refusal.reason.name)
         command = commands.place(
             self._traders[account], market.number, SIDES[side], OrderType.LIMIT, TimeInForce.GTC, 0,
-            market.price_ticks(format(price, "f")), market.quantity_lots(format(quantity, "f")),
-            client_order_id.encode("ascii"),
+            price_ticks, quantity_lots, client_order_id.encode("ascii"),
         )  # fmt: skip
-        first, *trades = read_events(await self._submit(command))
+        events, repeated = await self._place(command, self._traders[account], client_order_id)
+        first, *trades = read_events(events)
         if first.kind == EventKind.REJECTED:
-            return PlaceOutcome(None, Reason(first.reason).name)
+            return PlaceOutcome(None, Reason(first.reason).name, repeated=repeated)
         remaining = trades[-1].remaining_lots if trades else first.remaining_lots
-        return PlaceOutcome(str(first.order_id), None, remaining > 0, len(trades))
+        return PlaceOutcome(str(first.order_id), None, remaining > 0, len(trades), repeated)
 
     async def cancel(self, account: int, order_id: str) -> CancelOutcome:
         event = next(read_events(await self._submit(commands.cancel(self._traders[account], int(order_id)))))
