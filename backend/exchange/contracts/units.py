@@ -15,7 +15,7 @@ from exchange.contracts.refusals import AnyReason, EdgeReason, refuse
 
 DECIMAL_TEXT = re.compile(r"(0|[1-9]\d{0,23})(?:\.(\d{1,24}))?", re.ASCII)
 _FRACTION_DIGITS_MAX = 24
-_POWERS = tuple(10**scale for scale in range(80))
+_POWERS: tuple[int, ...] = tuple(10**scale for scale in range(80))
 PPM = 1_000_000
 
 
@@ -69,7 +69,7 @@ class Asset:
         units, rest = _rescale(value, scale, self.scale)
         unit = format_decimal(1, self.scale)
         if rest:
-            nearest = format_decimal(max(units, 1), self.scale)
+            nearest = format_decimal(min(max(units, 1), UNITS_MAX - 1), self.scale)
             raise refuse(reason, f"{field} {text} is finer than one unit of {self.name}", field=field, limit=unit, nearest=nearest)
         if units < 1:
             raise refuse(reason, f"{field} must be at least {unit} {self.name}", field=field, limit=unit, nearest=unit)

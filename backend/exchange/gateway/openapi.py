@@ -18,7 +18,7 @@ from exchange import __version__
 from exchange.contracts.refusals import AnyReason, EdgeReason
 from exchange.gateway import accounts, auth, health, markets, orders, schemas
 from exchange.gateway.auth import BODY_REFUSALS
-from exchange.gateway.problems import problems
+from exchange.gateway.problems import problem_examples, problems
 
 DESCRIPTION = """Prices, quantities and amounts are decimal strings. Symbols are `BTC/USD` (in a path: `BTC-USD`).
 Errors are `application/problem+json`: they name the reason, the field, its limit and the nearest valid value. An order
@@ -118,6 +118,7 @@ def openapi_document() -> dict[str, Any]:
     for operation in ORDER_ENTRY:
         document["paths"].setdefault(operation.path, {})[operation.method] = _render(operation)
     document["components"]["schemas"] |= _entry_schemas()
+    document["components"]["examples"] = problem_examples()
     for operation_of_all in _operations(document):
         _complete(operation_of_all)
     return document

@@ -121,15 +121,27 @@ async def _database_error(request: Request, error: Exception) -> Response:
     return problem_response(refusal, request_id_of(request))
 
 
+_EXAMPLE_DETAIL = "in words: what, which limit, what would do"
+_EXAMPLE_ID = "5f0c1a2b-3d"
+
+
 def problems(*reasons: AnyReason) -> dict[int | str, dict[str, Any]]:
     """OpenAPI responses of an operation's refusals, one a status, with an example for every reason."""
     responses: dict[int | str, dict[str, Any]] = {}
     for reason in reasons:
-        text = TEXTS[reason]
-        response = responses.setdefault(text.status, _problem_of_status(text.status))
-        example = Refusal(reason, text.title.lower()).problem("5f0c-1a2b")
-        response["content"][PROBLEM_JSON]["examples"][reason.name] = {"summary": text.title, "value": example}
+        status = TEXTS[reason].status
+        response = responses.setdefault(status, _problem_of_status(status))
+        reference = {"$ref": f"#/components/examples/{reason.name}"}
+        response["content"][PROBLEM_JSON]["examples"][reason.name] = reference
     return responses
+
+
+def problem_examples() -> dict[str, Any]:
+    """OpenAPI examples of every refusal, by the reason's name."""
+    return {
+        reason.name: {"summary": text.title, "value": Refusal(reason, _EXAMPLE_DETAIL).problem(_EXAMPLE_ID)}
+        for reason, text in TEXTS.items()
+    }
 
 
 def _problem_of_status(status: int) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class Problem(BaseModel):
 class Credentials(Shape):
     """Username (3-32 of `a-z0-9_.-`, case folded) and password (10-128 characters)."""
 
-    model_config = example(username="alice", password="correct horse battery")
+    model_config = example(username="alice", password="correct horse battery")  # noqa: S106 - an example
     username: str
     password: str
 

@@ -9,7 +9,7 @@ import jwt
 from exchange.contracts.refusals import EdgeReason, Refused, refuse
 
 ALGORITHM = "HS256"
-TOKEN_TYPE = "at+jwt"
+TOKEN_TYPE = "at+jwt"  # noqa: S105 - a media type
 ISSUER = "exchange"
 AUDIENCE = "exchange-api"
 ACCESS_TOKEN_LIFETIME_S = 600

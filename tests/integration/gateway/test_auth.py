@@ -88,8 +88,10 @@ async def test_passwords_are_stored_as_argon2id_and_refresh_tokens_as_hashes(
     async with exchange.database.engine.connect() as connection:
         (encoded,) = (await connection.execute(select(users.c.password_hash))).scalars()
         (stored,) = (await connection.execute(select(refresh_tokens.c.token_hash))).scalars()
-    assert encoded.startswith("$argon2id$v=19$") and ALICE["password"] not in encoded
-    assert len(stored) == 32 and stored != session["refresh_token"].encode()
+    assert encoded.startswith("$argon2id$v=19$")
+    assert ALICE["password"] not in encoded
+    assert len(stored) == 32
+    assert stored != session["refresh_token"].encode()
 
 
 async def test_guessing_at_one_account_is_throttled_and_says_when_to_come_back(client: aiohttp.ClientSession) -> None:
@@ -104,7 +106,8 @@ async def test_guessing_at_one_account_is_throttled_and_says_when_to_come_back(c
 async def test_guessing_at_many_accounts_from_one_address_is_throttled(client: aiohttp.ClientSession) -> None:
     guesses = [post(client, "login", {**ALICE, "username": f"user{number}"}) for number in range(70)]
     statuses = [status for status, _ in await asyncio.gather(*guesses)]
-    assert statuses.count(401) >= 60 and 429 in statuses
+    assert statuses.count(401) >= 60
+    assert 429 in statuses
 
 
 async def test_successful_logins_are_not_throttled(client: aiohttp.ClientSession) -> None:
@@ -115,7 +118,8 @@ async def test_successful_logins_are_not_throttled(client: aiohttp.ClientSession
 async def test_a_refresh_gives_a_new_pair_and_uses_the_old_one_up(client: aiohttp.ClientSession) -> None:
     _, first = await post(client, "register", ALICE)
     status, second = await post(client, "refresh", {"refresh_token": first["refresh_token"]})
-    assert status == 200 and second["refresh_token"] != first["refresh_token"]
+    assert status == 200
+    assert second["refresh_token"] != first["refresh_token"]
     assert set(second) == {"access_token", "expires_in", "refresh_token", "token_type"}
     assert (await post(client, "refresh", {"refresh_token": second["refresh_token"]}))[0] == 200
 
@@ -160,7 +164,16 @@ async def test_a_refresh_token_dies_after_thirty_days(client: aiohttp.ClientSess
 @pytest.mark.parametrize("header", [None, "Bearer", "Bearer nonsense", "Basic YWxpY2U6eA==", "Bearer a.b.c"])
 async def test_without_a_valid_token_nothing_private_is_told(client: aiohttp.ClientSession, header: str | None) -> None:
     headers = {"authorization": header} if header else {}
-    for path in ("auth/me", "orders", "orders/1", "orders/1/trades", "orders/by-client-id/x", "balances", "ledger", "fills"):
+    for path in (
+        "auth/me",
+        "orders",
+        "orders/1",
+        "orders/1/trades",
+        "orders/by-client-id/x",
+        "balances",
+        "ledger",
+        "fills",
+    ):
         async with client.get(f"/api/v1/{path}", headers=headers) as answer:
             problem = await answer.json()
             assert (answer.status, problem["reason"]) == (401, "UNAUTHENTICATED"), path
@@ -169,7 +182,7 @@ async def test_without_a_valid_token_nothing_private_is_told(client: aiohttp.Cli
 
 
 async def test_an_expired_token_says_so(client: aiohttp.ClientSession) -> None:
-    account, headers = await registered(client)
+    _, headers = await registered(client)
     token = headers["authorization"].split()[1]
     claims = jwt.decode(token, SECRET, algorithms=["HS256"], audience="exchange-api")
     stale = {**claims, "iat": claims["iat"] - 1000, "exp": claims["exp"] - 1000}
@@ -188,6 +201,8 @@ async def test_the_log_finds_logins_and_refusals_and_holds_no_secret(
         async with client.get("/api/v1/balances") as answer:
             assert answer.status == 401
     lines = "\n".join(caplog.messages)
-    assert "login accepted" in lines and "login refused: unauthorized" in lines and "auth unauthorized" in lines
+    assert "login accepted" in lines
+    assert "login refused: unauthorized" in lines
+    assert "auth unauthorized" in lines
     everything = "\n".join(str(record.__dict__) for record in caplog.records)
     assert "horse" not in everything

@@ -1,0 +1,219 @@
+"""Access tokens (RFC 8725), password hashing, and the limit of attempts."""
+
+import asyncio
+import base64
+import json
+import time
+from typing import Any
+
+import jwt
+import pytest
+
+from exchange.contracts.refusals import EdgeReason, Refused
+from exchange.gateway import tokens
+from exchange.gateway.passwords import WAITING_HASHES_MAX, AttemptLimit, PasswordHashing
+from exchange.gateway.sessions import check_password, checked_username
+from exchange.gateway.tokens import TokenVerifier, bearer_token, issue_access_token
+
+SECRET = "a-secret-of-thirty-two-bytes-or-more"
+ACCOUNT = 1234
+
+
+def claims(**changes: Any) -> dict[str, Any]:
+    now = int(time.time())
+    plain = {"iss": "exchange", "aud": "exchange-api", "sub": str(ACCOUNT), "iat": now, "exp": now + 600, "jti": "j"}
+    return {name: value for name, value in (plain | changes).items() if value is not None}
+
+
+def signed(payload: dict[str, Any], *, key: str = SECRET, algorithm: str = "HS256", typ: str | None = "at+jwt") -> str:
+    return jwt.encode(payload, key, algorithm=algorithm, headers={"typ": typ})
+
+
+def refusal_of(token: str) -> EdgeReason:
+    with pytest.raises(Refused) as caught:
+        TokenVerifier(SECRET).verify(token)
+    assert not token or token not in caught.value.refusal.detail
+    reason = caught.value.refusal.reason
+    assert isinstance(reason, EdgeReason)
+    return reason
+
+
+def test_an_issued_token_is_verified_for_its_account() -> None:
+    verifier = TokenVerifier(SECRET)
+    token = issue_access_token(SECRET, ACCOUNT)
+    assert [verifier.verify(token) for _ in range(3)] == [ACCOUNT] * 3
+    assert jwt.get_unverified_header(token) == {"alg": "HS256", "typ": "at+jwt"}
+    issued = jwt.decode(token, options={"verify_signature": False})
+    assert set(issued) == {"iss", "aud", "sub", "iat", "exp", "jti"}
+    assert 0 < issued["exp"] - issued["iat"] <= 600
+
+
+def test_two_tokens_of_an_account_differ() -> None:
+    assert issue_access_token(SECRET, ACCOUNT) != issue_access_token(SECRET, ACCOUNT)
+
+
+def unsigned(payload: dict[str, Any]) -> str:
+    def part(value: dict[str, Any]) -> str:
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+    return f"{part({'alg': 'none', 'typ': 'at+jwt'})}.{part(payload)}."
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "a.b.c",
+        "x" * 5000,
+        unsigned(claims()),
+        signed(claims(), key="another-secret-of-32-bytes-or-longer"),
+        signed(claims(), algorithm="HS512"),
+        signed(claims(), typ="JWT"),
+        signed(claims(), typ=None),
+        signed(claims(iss="elsewhere")),
+        signed(claims(aud="another-api")),
+        signed(claims(aud=["exchange-api", "another-api"])),
+        signed(claims(sub="alice")),
+        signed(claims(sub="-1")),
+        signed(claims(sub="9" * 19)),
+        signed(claims(exp=int(time.time()) + 601)),
+        signed(claims(iat=int(time.time()) + 60, exp=int(time.time()) + 600)),
+        *(signed(claims(**{name: None})) for name in ("iss", "aud", "sub", "iat", "exp", "jti")),
+    ],
+)
+def test_a_token_that_is_not_exactly_ours_is_refused(token: str) -> None:
+    assert refusal_of(token) == EdgeReason.UNAUTHENTICATED
+
+
+def test_a_token_signed_by_us_and_changed_is_refused() -> None:
+    head, body, signature = issue_access_token(SECRET, ACCOUNT).split(".")
+    other = base64.urlsafe_b64encode(json.dumps(claims(sub="1")).encode()).decode().rstrip("=")
+    assert refusal_of(f"{head}.{other}.{signature}") == EdgeReason.UNAUTHENTICATED
+    assert refusal_of(f"{head}.{body}.") == EdgeReason.UNAUTHENTICATED
+
+
+def test_an_expired_token_is_told_apart() -> None:
+    now = int(time.time())
+    assert refusal_of(signed(claims(iat=now - 700, exp=now - 100))) == EdgeReason.TOKEN_EXPIRED
+
+
+def test_a_remembered_token_still_expires(monkeypatch: pytest.MonkeyPatch) -> None:
+    verifier = TokenVerifier(SECRET)
+    token = issue_access_token(SECRET, ACCOUNT)
+    assert verifier.verify(token) == ACCOUNT
+    assert verifier.expires_at(token) <= time.time() + 600 + tokens.CLOCK_SKEW_S
+    later = time.time() + 606
+    monkeypatch.setattr(time, "time", lambda: later)
+    for _ in range(2):
+        with pytest.raises(Refused) as caught:
+            verifier.verify(token)
+        assert caught.value.refusal.reason == EdgeReason.TOKEN_EXPIRED
+
+
+def test_the_memory_of_tokens_is_bounded_and_keeps_what_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    verifier = TokenVerifier(SECRET, cache_size=3)
+    checks = 0
+    check = verifier._check
+
+    def counted(token: str) -> tuple[int, float]:
+        nonlocal checks
+        checks += 1
+        return check(token)
+
+    monkeypatch.setattr(verifier, "_check", counted)
+    used, *others = (issue_access_token(SECRET, account) for account in range(1000, 1010))
+    for other in others:
+        verifier.verify(used)
+        verifier.verify(other)
+        assert len(verifier._known) <= 3
+    assert checks == 10, "the one in use was never checked again"
+    verifier.verify(others[0])
+    assert checks == 11
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic x", "token"])
+def test_only_a_bearer_header_carries_a_token(header: str | None) -> None:
+    with pytest.raises(Refused):
+        bearer_token(header)
+
+
+def test_the_scheme_is_read_in_any_letter_case() -> None:
+    assert bearer_token("bearer abc") == bearer_token("Bearer abc") == "abc"
+
+
+async def test_a_password_fits_its_hash_in_any_unicode_spelling() -> None:
+    hashing = PasswordHashing()
+    encoded = await hashing.hash("passw\u00f6rt zw\u00f6lf")
+    assert encoded.startswith("$argon2id$")
+    assert not hashing.needs_rehash(encoded)
+    assert await hashing.verify(encoded, "passwo\u0308rt zwo\u0308lf")
+    assert not await hashing.verify(encoded, "passwort zwolf")
+    assert not await hashing.verify("not a hash", "passwort zwolf")
+    assert not await hashing.verify(None, "passwort zwolf")
+    assert hashing.needs_rehash("$argon2id$v=19$m=8192,t=1,p=1$c29tZXNhbHQ$YWFhYWFhYWFhYWFhYWFhYQ")
+    hashing.close()
+
+
+async def test_more_hashes_than_may_wait_are_refused() -> None:
+    hashing = PasswordHashing()
+    asked = [hashing.hash("correct horse battery") for _ in range(WAITING_HASHES_MAX + 5)]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    refused = [answer for answer in answers if isinstance(answer, Refused)]
+    assert {answer.refusal.reason for answer in refused} == {EdgeReason.OVERLOADED}
+    assert len(refused) == 5
+    hashing.close()
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_attempts_come_in_a_burst_and_then_one_an_interval() -> None:
+    clock = Clock()
+    limit = AttemptLimit(burst=3, interval_s=10, clock=clock)
+    assert [limit.take("a") for _ in range(3)] == [0, 0, 0]
+    assert limit.take("a") == pytest.approx(10)
+    assert limit.take("b") == 0, "keys do not share"
+    clock.now += 9
+    assert limit.take("a") == pytest.approx(1)
+    clock.now += 1
+    assert limit.take("a") == 0
+    assert limit.take("a") == pytest.approx(10)
+    clock.now += 1000
+    assert [limit.take("a") == 0 for _ in range(4)] == [True, True, True, False]
+
+
+def test_an_attempt_that_was_good_is_given_back() -> None:
+    limit = AttemptLimit(burst=1, interval_s=10, clock=Clock())
+    for _ in range(5):
+        assert limit.take("a") == 0
+        limit.give_back("a")
+    limit.give_back("unknown")
+
+
+def test_the_memory_of_attempts_is_bounded() -> None:
+    limit = AttemptLimit(burst=1, interval_s=10, keys_max=100, clock=Clock())
+    for number in range(1000):
+        limit.take(str(number))
+    assert len(limit._full_at) == 100
+    assert limit.take("999") > 0
+    assert limit.take("0") == 0
+
+
+def test_usernames_have_one_spelling() -> None:
+    assert checked_username("Alice_1.x-y") == "alice_1.x-y"
+    for name in ("ab", "a" * 33, "a b c", "älice", "alice\n", ""):
+        with pytest.raises(Refused):
+            checked_username(name)
+
+
+def test_passwords_have_ten_to_128_characters() -> None:
+    for length in (10, 128):
+        check_password("x" * length)
+    for length in (0, 9, 129):
+        with pytest.raises(Refused) as caught:
+            check_password("x" * length)
+        assert caught.value.refusal.field == "password"
