@@ -124,7 +124,10 @@ def test_the_mix_crosses_as_often_as_it_says_with_what_should_meet_the_rest(cros
     crosses = [(Decimal(order["price"]) > middle) == (order["side"] == "Buy") for order in orders]
     assert sum(crosses) / len(orders) == pytest.approx(crossing / 100, abs=0.03)
     assert all(0 < abs(Decimal(order["price"]) - middle) <= 2 for order in orders)
-    sizes = {crossed: {order["quantity"] for order, c in zip(orders, crosses, strict=True) if c == crossed} for crossed in (True, False)}
+    sizes = {
+        crossed: {order["quantity"] for order, c in zip(orders, crosses, strict=True) if c == crossed}
+        for crossed in (True, False)
+    }
     assert sizes[False] == {"0.001000"}
     assert sizes[True] == ({decimal_text(1000 * mix.crossing_size, 6)} if crossing else set())
 

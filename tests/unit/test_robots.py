@@ -65,7 +65,7 @@ def test_a_maker_decides_the_same_for_the_same_seed_and_differently_for_another(
 
 
 def test_a_taker_decides_the_same_for_the_same_seed() -> None:
-    views = {"BTC/USD": TakerView(FAIR, 0.0, 1000), "ETH/USD": TakerView(340_000, 0.0, 1000)}
+    views = {"BTC/USD": TakerView(FAIR, 0.0, 1000, 1), "ETH/USD": TakerView(340_000, 0.0, 1000, 1)}
     first, second, other = (Taker(1.0, random.Random(seed)) for seed in (1, 1, 2))
     decided = [[taker.decide(views) for _ in range(100)] for taker in (first, second, other)]
     assert decided[0] == decided[1] != decided[2]
@@ -152,7 +152,7 @@ def test_a_maker_knows_its_quotes_again_by_their_client_ids() -> None:
 
 def test_takers_hold_their_rate_their_size_and_their_limit() -> None:
     taker = Taker(2.0, random.Random(7))
-    takes = [take for _ in range(4000) for take in taker.decide({"BTC/USD": TakerView(FAIR, 0.0, 1000)})]
+    takes = [take for _ in range(4000) for take in taker.decide({"BTC/USD": TakerView(FAIR, 0.0, 1000, 1)})]
     assert len(takes) / sum(take.delay_s for take in takes) == pytest.approx(2.0, rel=0.15)
     assert all(1 <= take.quantity_lots <= 6000 for take in takes)
     assert all(abs(take.limit_ticks - FAIR) <= FAIR / 500 for take in takes)
@@ -163,7 +163,7 @@ def test_takers_hold_their_rate_their_size_and_their_limit() -> None:
 
 def test_a_taker_that_has_bought_too_much_sells() -> None:
     taker = Taker(2.0, random.Random(7))
-    takes = [taker.decide({"BTC/USD": TakerView(FAIR, 1.0, 1000)})[0] for _ in range(500)]
+    takes = [taker.decide({"BTC/USD": TakerView(FAIR, 1.0, 1000, 1)})[0] for _ in range(500)]
     assert sum(take.side == "Sell" for take in takes) > 400
 
 

@@ -69,7 +69,12 @@ async def _lead(exchange: RunningExchange) -> None:
 
 
 async def _venue(
-    exchange: RunningExchange, run: str, symbol: str, accounts: int, funds: tuple[Decimal, Decimal], into_open_book: bool
+    exchange: RunningExchange,
+    run: str,
+    symbol: str,
+    accounts: int,
+    funds: tuple[Decimal, Decimal],
+    into_open_book: bool,
 ) -> DirectVenue:
     market = exchange.catalogue.market(symbol)
     corridor = exchange.corridor
@@ -80,7 +85,7 @@ async def _venue(
 
     def read_book(levels: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
         _, bids, asks = exchange.live.depth(market.number, levels)
-        return bids, asks
+        return list(bids), list(asks)
 
     if any(read_book(1)) and not into_open_book:
         raise click.UsageError(f"orders rest in {market.symbol} already; play on it all the same with --into-open-book")

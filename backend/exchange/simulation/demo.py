@@ -71,10 +71,12 @@ class Demo:
         """The demo's markets, as soon as the exchange answers; None when stopped before."""
         while not self._stopping.is_set():
             try:
-                return self._live_markets(await client.markets())
+                if listed := await client.markets():
+                    return self._live_markets(listed)
+                logger.warning("waiting for the exchange: it lists no markets yet")
             except (Refused, Unreachable) as error:
                 logger.warning("waiting for the exchange: %s", error)
-                await self._pause(RETRY_FIRST_S)
+            await self._pause(RETRY_FIRST_S)
         return None
 
     def _live_markets(self, listed: list[Market]) -> list[LiveMarket]:

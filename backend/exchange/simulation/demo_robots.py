@@ -22,7 +22,7 @@ from exchange.simulation.robots import (
     Style,
     Take,
     Taker,
-    TakerView,
+    taker_view,
     inventory_of,
     quote_mark,
     quote_of,
@@ -185,9 +185,7 @@ class TakerRobot:
 
     async def act(self, desk: Desk) -> None:
         views = {
-            symbol: TakerView(
-                market.fair.ticks, desk.inventory(market.base), max(market.grid.lots(market.style.quantity), 1)
-            )
+            symbol: taker_view(market.style, market.grid, market.fair.ticks, desk.inventory(market.base))
             for symbol, market in self._markets.items()
         }
         for take in self._taker.decide(views):

@@ -40,7 +40,10 @@ class DirectVenue:
     ) -> PlaceOutcome:
         market = self._market
         try:
-            price_ticks, quantity_lots = market.price_ticks(format(price, "f")), market.quantity_lots(format(quantity, "f"))
+            price_ticks, quantity_lots = (
+                market.price_ticks(format(price, "f")),
+                market.quantity_lots(format(quantity, "f")),
+            )
         except OffGrid as error:
             return PlaceOutcome(None, error.refusal.reason.name)
         command = commands.place(

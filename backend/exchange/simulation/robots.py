@@ -28,11 +28,12 @@ class Style:
     step: Decimal  # ordinary change of the fair price in one second
     half_spread: Decimal  # of the tightest maker
     quantity: Decimal  # of the innermost quote
+    quantity_step: Decimal  # what people would round to
 
 
 STYLES = (
-    Style("BTC/USD", Decimal(65_000), Decimal("5.5"), Decimal("1.50"), Decimal("0.08")),
-    Style("ETH/USD", Decimal(3_400), Decimal("0.42"), Decimal("0.12"), Decimal("1.2")),
+    Style("BTC/USD", Decimal(65_000), Decimal("5.5"), Decimal("1.50"), Decimal("0.08"), Decimal("0.0001")),
+    Style("ETH/USD", Decimal(3_400), Decimal("0.42"), Decimal("0.12"), Decimal("1.2"), Decimal("0.001")),
 )
 
 
@@ -138,6 +139,7 @@ class MakerStyle:
     half_spread_ticks: int
     growth: float
     quantity_lots: int
+    step_lots: int
     swell: float
     patience: float  # how much of its distance a quote may be off before it is moved
 
@@ -156,13 +158,19 @@ class Maker:
         quotes = []
         for level in range(style.levels):
             distance = max(style.half_spread_ticks * style.growth**level, 1.0)
-            quantity = max(round(style.quantity_lots * style.swell**level), 1)
+            bid_lots, ask_lots = (self._quantity(level, side) for side in (0, 1))
             bid = math.floor(centre - distance * self._jitter[2 * level])
             ask = math.ceil(centre + distance * self._jitter[2 * level + 1])
             # A maker never crosses itself, however far its inventory moves it.
-            quotes.append(Quote("Buy", level, max(min(bid, fair_ticks - 1), 1), quantity))
-            quotes.append(Quote("Sell", level, max(ask, fair_ticks + 1), quantity))
+            quotes.append(Quote("Buy", level, max(min(bid, fair_ticks - 1), 1), bid_lots))
+            quotes.append(Quote("Sell", level, max(ask, fair_ticks + 1), ask_lots))
         return quotes
+
+    def _quantity(self, level: int, side: int) -> int:
+        style = self._style
+        # Any other number of the same jitter does: the quantity only must not look like the next maker's.
+        wanted = style.quantity_lots * style.swell**level * self._jitter[2 * level + 1 - side]
+        return whole_steps(wanted, style.step_lots)
 
     def decide(self, fair_ticks: int, inventory: float, have: Iterable[Quote], budget: int) -> list[Requote]:
         """What to do now, most urgent first, in `budget` messages at most.
@@ -213,6 +221,11 @@ def _within(budget: int, work: list[Requote]) -> list[Requote]:
     return chosen
 
 
+def whole_steps(lots: float, step_lots: int) -> int:
+    """The nearest whole number of steps, in lots; one step at least."""
+    return max(round(lots / step_lots), 1) * step_lots
+
+
 def maker_styles(style: Style, grid: Grid, makers: int) -> list[MakerStyle]:
     """`makers` different ladders for a market: from tight and small to wide and large."""
     return [
@@ -221,6 +234,7 @@ def maker_styles(style: Style, grid: Grid, makers: int) -> list[MakerStyle]:
             half_spread_ticks=max(grid.ticks(style.half_spread) * (1 + 2 * number), 1),
             growth=1.7 + 0.1 * number,
             quantity_lots=max(grid.lots(style.quantity) * (1 + number), 1),
+            step_lots=max(grid.lots(style.quantity_step), 1),
             swell=1.35,
             patience=0.35,
         )
@@ -247,6 +261,13 @@ class TakerView:
     fair_ticks: int
     inventory: float
     quantity_lots: int  # an ordinary one
+    step_lots: int
+
+
+def taker_view(style: Style, grid: Grid, fair_ticks: int, inventory: float) -> TakerView:
+    """What a taker sees of a market of this style."""
+    quantity_lots, step_lots = max(grid.lots(style.quantity), 1), max(grid.lots(style.quantity_step), 1)
+    return TakerView(fair_ticks, inventory, quantity_lots, step_lots)
 
 
 class Taker:
@@ -283,7 +304,7 @@ class Taker:
         rng = self._rng
         reach = max(view.fair_ticks // self.REACH, 1)
         limit = view.fair_ticks + reach if side == "Buy" else max(view.fair_ticks - reach, 1)
-        quantity = max(round(view.quantity_lots * min(rng.lognormvariate(-1.2, 0.9), 6.0)), 1)
+        quantity = whole_steps(view.quantity_lots * min(rng.lognormvariate(-1.2, 0.9), 6.0), view.step_lots)
         order_type: Literal["Limit", "Market"] = "Market" if rng.random() < 0.3 else "Limit"
         return Take(symbol, side, order_type, limit, quantity, delay_s)
 
