@@ -79,7 +79,7 @@ def market_orders() -> st.SearchStrategy[bytes]:
         MARKETS,
         SIDES,
         st.integers(1, 30),
-        st.sampled_from([0, 0, 0, 2, 3, 4]),
+        st.sampled_from([0, 0, 0, 1, 2, 3, 4]),
         st.sampled_from([3, 3, 3, 4]),
     )
 

@@ -16,6 +16,11 @@ from tests.support import commands
 from tests.support.audit import Audit
 from tests.support.commands import Sequencer, read_events, split_commands, stamp
 from tests.support.engines import load_engine
+from tests.support.scenario import Names, describe
+
+
+def _lines(events: bytes) -> str:
+    return "\n".join(describe(event, Names()) for event in read_events(events))
 
 
 class EnginesAgree(RuleBasedStateMachine):
@@ -37,8 +42,8 @@ class EnginesAgree(RuleBasedStateMachine):
             self.audit.follow(command, read_events(caused))
             events += caused
         found = self.matching.apply(batch)
-        assert read_events(found) == read_events(events)
-        assert found == events
+        if found != events:
+            raise AssertionError(f"the reference caused\n{_lines(events)}\nand the fast engine\n{_lines(found)}")
         taken = (event for event in read_events(events) if event.kind is EventKind.ACCEPTED)
         self.accepted += [(event.account, event.order_id) for event in taken]
 
