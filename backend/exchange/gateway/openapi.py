@@ -78,7 +78,7 @@ _CANCEL = {
     "summary": "Cancel Order",
     "description": "Cancel a resting order and return its final state with its fills.",
     "answers": {200: "The order in its final state"},
-    "reasons": (*_ENTRY_REFUSALS, Reason.UNKNOWN_ORDER, Reason.ORDER_ENDED),
+    "reasons": (*_ENTRY_REFUSALS, EdgeReason.FIELD_INVALID, Reason.UNKNOWN_ORDER, Reason.ORDER_ENDED),
 }
 ORDER_ENTRY: tuple[Operation, ...] = (
     Operation(

@@ -1,0 +1,34 @@
+"""The running exchange against its committed document: no request of any shape causes a 5xx, and answers are as declared."""
+
+from pathlib import Path
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+COMMITTED = Path(__file__).parents[2] / "openapi/openapi.json"
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+EXAMPLES = 25  # an operation
+
+schema = schemathesis.openapi.from_path(COMMITTED)
+schema.config.generation.update(modes=[GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+
+
+@schema.parametrize()
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much, HealthCheck.too_slow],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_an_operation_answers_as_its_document_says(case: schemathesis.Case, running_exchange: tuple[str, str]) -> None:
+    base_url, token = running_exchange
+    case.call_and_validate(base_url=base_url, headers={"Authorization": f"Bearer {token}"}, checks=CHECKS)
