@@ -4,7 +4,7 @@
  * @type {import("tailwindcss").Config}
  */
 const colour = (name) => `var(--${name})`;
-const names = ["page", "panel", "raised", "line", "text", "muted", "accent", "on-accent", "buy", "sell", "buy-soft", "sell-soft", "warn"];
+const names = ["page", "panel", "raised", "chosen", "line", "text", "muted", "accent", "on-accent", "buy", "sell", "buy-soft", "sell-soft", "warn"];
 
 export default {
   content: ["./index.html", "./src/**/*.{ts,tsx}"],

@@ -10,6 +10,15 @@ const API_URL = process.env.EXCHANGE_API_URL ?? "http://localhost:8080";
 const PROXIED_PATHS = ["/api", "/api-docs", "/swagger-ui", "/metrics"];
 const SWAGGER_UI_FILES = ["swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"];
 
+const CONTENT_SECURITY_POLICY = [
+  "default-src 'self'",
+  "script-src 'self'",
+  "style-src 'self' 'unsafe-inline'", // toasts and chart write their own style elements
+  "img-src 'self' data:",
+  "connect-src 'self' ws: wss:",
+  "frame-ancestors 'none'",
+].join("; ");
+
 /** Put Swagger UI's own files into dist/swagger-ui, so that the API serves its page without a CDN. */
 function swaggerUiAssets(): Plugin {
   return {
@@ -36,7 +45,8 @@ export default defineConfig({
   plugins: [react(), swaggerUiAssets()],
   resolve: { alias: { "@": join(import.meta.dirname, "src") } },
   server,
-  preview: { ...server, port: 4173 },
+  // The built pages are looked at under the policy that production serves them with.
+  preview: { ...server, port: 4173, headers: { "Content-Security-Policy": CONTENT_SECURITY_POLICY } },
   build: { target: "es2022", sourcemap: true, chunkSizeWarningLimit: 700 },
   test: {
     environment: "jsdom",

@@ -1,5 +1,4 @@
-import { Link, Outlet } from "@tanstack/react-router";
-import { useCallback } from "react";
+import { Link, Outlet, useLocation } from "@tanstack/react-router";
 import { toast } from "sonner";
 
 import type { Fill } from "@/api/types";
@@ -11,11 +10,12 @@ import { Icon } from "@/ui/Icon";
 import { t } from "@/ui/text";
 import { ThemeToggle } from "@/ui/ThemeToggle";
 
-const NAV_LINK = "rounded-md px-2.5 py-1.5 text-muted hover:text-text [&.active]:bg-raised [&.active]:text-text";
+const NAV_LINK = "rounded-md px-2.5 py-1.5 text-muted hover:text-text [&.active]:bg-raised [&.active]:text-text data-[active=true]:bg-raised data-[active=true]:text-text";
 
 /** What surrounds every page: name, pages, connection, theme, account. */
 export function Layout() {
-  useAccountStream(useCallback(announce, []));
+  useAccountStream(announce);
+  const trading = useLocation().pathname.startsWith("/trade");
   return (
     <div className="flex h-full flex-col">
       <a href="#content" className="sr-only focus:not-sr-only focus:absolute focus:z-50 focus:bg-panel focus:p-3">
@@ -29,7 +29,7 @@ export function Layout() {
           <span className="hidden text-base sm:inline">{t("app.name")}</span>
         </Link>
         <nav className="flex flex-1 gap-0.5">
-          <Link to="/" className={NAV_LINK}>
+          <Link to="/" className={NAV_LINK} data-active={trading}>
             {t("app.trade")}
           </Link>
           <Link to="/portfolio" className={NAV_LINK}>

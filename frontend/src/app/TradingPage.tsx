@@ -1,7 +1,6 @@
-import { useEffect, useState } from "react";
+import { lazy, Suspense, useEffect, useState } from "react";
 
 import type { Market } from "@/api/types";
-import { Chart } from "@/features/chart/Chart";
 import { MarketHeader } from "@/features/markets/MarketHeader";
 import { MarketList } from "@/features/markets/MarketList";
 import { OrderBook } from "@/features/order-book/OrderBook";
@@ -18,6 +17,17 @@ import { useMediaQuery } from "@/ui/useMediaQuery";
 
 import { AccountPanel } from "./AccountPanel";
 
+/** The chart's library is as large as the rest of the page: it comes after it. */
+const LazyChart = lazy(async () => ({ default: (await import("@/features/chart/Chart")).Chart }));
+
+function Chart(props: { readonly market: Market; readonly titleHidden?: boolean }) {
+  return (
+    <Suspense fallback={<Empty>{t("app.loading")}</Empty>}>
+      <LazyChart {...props} />
+    </Suspense>
+  );
+}
+
 /** Trading one market, named as in its address: "BTC-USD". */
 export function TradingPage({ path }: { readonly path: string }) {
   const query = useMarkets();
@@ -26,13 +36,13 @@ export function TradingPage({ path }: { readonly path: string }) {
       {(markets) => {
         const market = markets.find(({ symbol }) => pathOf(symbol) === path.toUpperCase());
         if (!market) return <Empty>{t("market.unknown", { symbol: path })}</Empty>;
-        return <Market key={market.symbol} market={market} markets={markets} />;
+        return <TradingDesk key={market.symbol} market={market} markets={markets} />;
       }}
     </Loaded>
   );
 }
 
-function Market({ market, markets }: { readonly market: Market; readonly markets: readonly Market[] }) {
+function TradingDesk({ market, markets }: { readonly market: Market; readonly markets: readonly Market[] }) {
   const remember = usePreferences((preferences) => preferences.set);
   useEffect(() => remember({ symbol: market.symbol }), [market.symbol, remember]);
   const clear = useTicket((state) => state.clear);

@@ -41,11 +41,13 @@ export function groupThousands(text: string): string {
   return fraction === undefined ? grouped : `${grouped}.${fraction}`;
 }
 
-/** A text from the exchange for people: grouped, trailing zeros dropped down to `decimalsMin`, "–" for null. */
+/** A text from the exchange for people: grouped, with `decimalsMin` decimals or as many as it needs, "–" for null. */
 export function displayDecimal(text: string | null | undefined, decimalsMin = 2): string {
   if (text == null) return "–";
   const value = parseDecimal(text);
-  return value ? groupThousands(formatDecimal(value, Math.min(decimalsMin, value.scale))) : text;
+  if (!value) return text;
+  const scale = Math.max(decimalsMin, value.scale);
+  return groupThousands(formatDecimal({ units: atScale(value, scale), scale }, decimalsMin));
 }
 
 /** The same value at a scale that is not smaller than its own. */

@@ -19,7 +19,7 @@ export interface Exchange {
 }
 
 const tabChannel = (): TabChannel | null =>
-  typeof BroadcastChannel === "undefined" ? null : (new BroadcastChannel("exchange.session") as TabChannel);
+  typeof BroadcastChannel === "undefined" ? null : (new BroadcastChannel("exchange.session"));
 
 /** Connect to the exchange at `baseUrl`, such as "https://exchange.example". */
 export function makeExchange(baseUrl: string): Exchange {

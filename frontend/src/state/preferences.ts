@@ -7,7 +7,7 @@ interface Preferences {
   readonly interval: Interval;
   /** The market looked at last: where the application opens. */
   readonly symbol: string | null;
-  set(changed: Partial<Pick<Preferences, "interval" | "symbol">>): void;
+  readonly set: (changed: Partial<Pick<Preferences, "interval" | "symbol">>) => void;
 }
 
 /** What this browser remembers of how a person likes the page. */

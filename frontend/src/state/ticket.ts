@@ -8,11 +8,11 @@ interface TicketState {
   readonly draft: Draft;
   /** How often a price was picked elsewhere: a page that hides the ticket shows it then. */
   readonly picks: number;
-  edit(changed: Partial<Draft>): void;
+  readonly edit: (changed: Partial<Draft>) => void;
   /** Use a price that stands in another panel. */
-  pick(price: string): void;
+  readonly pick: (price: string) => void;
   /** Forget price and quantity: they belong to another market. */
-  clear(): void;
+  readonly clear: () => void;
 }
 
 /** The order being written. */

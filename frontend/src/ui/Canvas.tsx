@@ -15,11 +15,10 @@ export interface Surface {
 }
 
 /** A canvas that fills its parent and is painted in a frame after each change of `source`, of its size or of the theme. Hidden from screen readers. */
-export function Canvas<S extends Changes>({ source, paint, onPick, title }: {
-  readonly source: S;
+export function Canvas({ source, paint, onPick }: {
+  readonly source: Changes;
   readonly paint: (surface: Surface) => void;
   readonly onPick?: (y: number, height: number) => void;
-  readonly title?: string;
 }) {
   const element = useRef<HTMLCanvasElement>(null);
   const pointerY = useRef<number | null>(null);
@@ -40,7 +39,6 @@ export function Canvas<S extends Changes>({ source, paint, onPick, title }: {
     <canvas
       ref={element}
       aria-hidden="true"
-      title={title}
       className={`absolute inset-0 h-full w-full ${onPick ? "cursor-pointer" : ""}`}
       onClick={(event) => onPick?.(yOf(event), event.currentTarget.clientHeight)}
       onMouseMove={(event) => onPick && point(yOf(event))}

@@ -22,8 +22,8 @@ export function Choice<T extends string>({ label, options, value, onChange }: {
         {options.map((option) => (
           <label
             key={option.value}
-            className={`flex-1 rounded px-2.5 py-1.5 text-center has-focus-visible:outline-2 has-focus-visible:outline-accent ${
-              value === option.value ? (option.chosen ?? "bg-raised text-text") : "text-muted hover:text-text"
+            className={`relative flex-1 rounded px-2.5 py-1.5 text-center has-focus-visible:outline-2 has-focus-visible:outline-accent ${
+              value === option.value ? (option.chosen ?? "bg-chosen text-text shadow-sm") : "text-muted hover:text-text"
             }`}
           >
             <input
@@ -32,7 +32,7 @@ export function Choice<T extends string>({ label, options, value, onChange }: {
               value={option.value}
               checked={value === option.value}
               onChange={() => onChange(option.value)}
-              className="sr-only"
+              className="absolute inset-0 cursor-pointer opacity-0"
             />
             {option.label}
           </label>

@@ -20,14 +20,14 @@ export function DataTable<Row>({ label, columns, rows, keyOf, empty, after }: {
 }) {
   if (rows.length === 0) return <Empty>{empty}</Empty>;
   const classOf = ({ align = "left", secondary = false }: Column<Row>): string =>
-    `px-2 first:pl-3 last:pr-3 ${align === "right" ? "text-right" : "text-left"} ${secondary ? "hidden md:table-cell" : ""}`;
+    `px-1.5 first:pl-3 last:pr-3 md:px-2 ${align === "right" ? "text-right" : "text-left"} ${secondary ? "hidden md:table-cell" : ""}`;
   return (
     <div className="min-h-0 flex-1 overflow-auto">
-      <table aria-label={label} className="w-full border-separate border-spacing-0">
+      <table aria-label={label} className="w-full border-separate border-spacing-0 max-md:text-xs">
         <thead className="sticky top-0 z-10 bg-panel text-xs text-muted">
           <tr>
             {columns.map((column) => (
-              <th key={column.id} scope="col" className={`border-b py-1.5 font-normal whitespace-nowrap ${classOf(column)}`}>
+              <th key={column.id} scope="col" className={`border-b py-1.5 align-bottom font-normal md:whitespace-nowrap ${classOf(column)}`}>
                 {column.title}
               </th>
             ))}

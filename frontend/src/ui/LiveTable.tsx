@@ -6,8 +6,8 @@ import type { Changes } from "./useDrawing";
 const REWRITE_MS = 300;
 
 /** What a canvas shows, as a table that is heard but not seen. */
-export function LiveTable<S extends Changes>({ source, label, headings, rows }: {
-  readonly source: S;
+export function LiveTable({ source, label, headings, rows }: {
+  readonly source: Changes;
   readonly label: string;
   readonly headings: readonly string[];
   readonly rows: () => string[][];

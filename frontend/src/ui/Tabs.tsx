@@ -24,8 +24,8 @@ export function Tabs({ label, tabs, value, onChange, end, className = "" }: {
       onValueChange={(next) => onChange(String(next))}
       className={`flex min-h-0 flex-1 flex-col ${className}`}
     >
-      <div className="flex shrink-0 items-center gap-2 border-b pr-2">
-        <BaseTabs.List aria-label={label} className="flex min-w-0 flex-1 overflow-x-auto">
+      <div className="flex shrink-0 flex-wrap items-center border-b">
+        <BaseTabs.List aria-label={label} className="flex max-w-full min-w-0 flex-1 overflow-x-auto overflow-y-hidden [scrollbar-width:none]">
           {tabs.map((tab) => (
             <BaseTabs.Tab
               key={tab.id}
@@ -38,7 +38,7 @@ export function Tabs({ label, tabs, value, onChange, end, className = "" }: {
             </BaseTabs.Tab>
           ))}
         </BaseTabs.List>
-        {end}
+        {end && <div className="ml-auto px-2 py-1.5">{end}</div>}
       </div>
       {tabs.map((tab) => (
         <BaseTabs.Panel key={tab.id} value={tab.id} className="flex min-h-0 flex-1 flex-col -outline-offset-2">

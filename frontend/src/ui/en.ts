@@ -25,7 +25,6 @@ export const en = {
     loadFailed: "This could not be loaded.",
   },
   status: {
-    idle: "Not connected",
     connecting: "Connecting…",
     live: "Live",
     reconnecting: "Reconnecting…",
@@ -76,7 +75,6 @@ export const en = {
     ask: "Ask",
     spread: "Spread",
     empty: "No orders rest in the book. Yours can be the first.",
-    pick: "Click a price to use it in the ticket",
   },
   trades: { title: "Recent trades", time: "Time", empty: "No trades yet." },
   chart: { title: "Chart", interval: "Interval", empty: "No trades yet: the chart starts with the first.", label: "Chart of {{symbol}}" },
@@ -174,7 +172,13 @@ export const en = {
     Fee: "Fee",
   },
   refusal: {
-    limit: "Limit: {{limit}}.",
+    limit: {
+      other: "Limit: {{limit}}.",
+      PRICE_OFF_TICK: "Tick size: {{limit}}.",
+      QUANTITY_OFF_LOT: "Lot size: {{limit}}.",
+      NOTIONAL_TOO_SMALL: "Minimum: {{limit}}.",
+      INSUFFICIENT_FUNDS: "Available: {{limit}}.",
+    },
     noAnswer: "The exchange does not answer. Check your connection and try again.",
     retryIn: "Try again in {{seconds}} s.",
     unknown: "The exchange refused this: {{detail}}",

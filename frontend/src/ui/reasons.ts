@@ -16,5 +16,7 @@ const hasText = (reason: string): reason is ReasonKey => Object.hasOwn(en.reason
 export function refusalText({ reason, detail = "", limit }: RefusalParts): string {
   if (!hasText(reason)) return t("refusal.unknown", { detail: detail || reason });
   const text = t(`reason.${reason}`);
-  return limit ? `${text} ${t("refusal.limit", { limit })}` : text;
+  if (!limit) return text;
+  const label = reason in en.refusal.limit ? (reason as keyof typeof en.refusal.limit) : "other";
+  return `${text} ${t(`refusal.limit.${label}`, { limit })}`;
 }

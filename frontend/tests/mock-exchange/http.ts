@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 
-import { INTERVALS, type Interval } from "@/market/candles";
+import { INTERVALS } from "@/market/candles";
 import { formatDecimal } from "@/market/decimal";
 
 import type { MockMarket } from "./engine";
@@ -101,7 +101,7 @@ export class MockHttp {
     if (!symbol) return { status: 200, body: { items: this.exchange.markets.map(marketOf) } };
     const market = this.#market(symbol);
     if (what !== "candles") return { status: 200, body: marketOf(market) };
-    const interval = INTERVALS.find((name) => name === url.searchParams.get("interval")) ?? ("1m" as Interval);
+    const interval = INTERVALS.find((name) => name === url.searchParams.get("interval")) ?? ("1m");
     const endMs = Date.parse(url.searchParams.get("end") ?? "") || Date.now();
     const items = candlesOf(market, interval, Number(url.searchParams.get("limit") ?? 300), endMs);
     return { status: 200, body: { symbol: market.symbol, interval, items } };

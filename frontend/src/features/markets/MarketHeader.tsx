@@ -17,7 +17,7 @@ export function MarketHeader({ market, markets }: { readonly market: Market; rea
   useHeld(feed);
   usePageTitle(feed, market.symbol);
   return (
-    <div className="flex shrink-0 items-center gap-x-6 gap-y-1 overflow-x-auto bg-panel px-3 py-2">
+    <div className="flex shrink-0 items-center gap-x-6 gap-y-1 overflow-x-auto bg-panel [scrollbar-width:none] px-3 py-2">
       <MarketSelect market={market} markets={markets} />
       <div className="flex flex-col">
         <LiveText source={feed} read={figureOf("last_price")} className="text-lg leading-6 font-semibold" />

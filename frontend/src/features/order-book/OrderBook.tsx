@@ -44,7 +44,6 @@ export function OrderBook({ market, titleHidden = false }: { readonly market: Ma
       <div className="relative min-h-0 flex-1">
         <Canvas
           source={feed}
-          title={t("book.pick")}
           paint={(surface) => paintLadder(surface, feed.book, ownTicks, feed.loaded ? t("book.empty") : t("app.loading"))}
           onPick={pick}
         />

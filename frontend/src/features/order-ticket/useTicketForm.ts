@@ -1,4 +1,4 @@
-import { useRef, useState, type FormEvent } from "react";
+import { useRef, useState, type SyntheticEvent } from "react";
 import { toast } from "sonner";
 
 import { isTransient, ProblemError } from "@/api/problems";
@@ -23,9 +23,9 @@ export interface TicketForm {
   /** What went wrong that is no refusal. */
   readonly fault: string | null;
   readonly busy: boolean;
-  type(changed: Partial<Draft>): void;
-  use(nearest: string): void;
-  submit(event: FormEvent): void;
+  readonly type: (changed: Partial<Draft>) => void;
+  readonly use: (nearest: string) => void;
+  readonly submit: (event: SyntheticEvent) => void;
 }
 
 /** The ticket's behaviour: check, send, tell the outcome. */
@@ -50,7 +50,7 @@ export function useTicketForm(market: Market): TicketForm {
     if (answer && error instanceof ProblemError && !isTransient(error)) setRefused({ draft, refusal: { ...answer, detail: error.problem.detail } });
     else setFault(`${errorText(error)} ${t("ticket.unknownOutcome")}`);
   };
-  const submit = (event: FormEvent): void => {
+  const submit = (event: SyntheticEvent): void => {
     event.preventDefault();
     if (place.isPending) return;
     const found = checkDraft(draft, market, gridOf(market), available);

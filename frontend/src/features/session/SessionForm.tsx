@@ -1,5 +1,5 @@
 import { Link } from "@tanstack/react-router";
-import { useState, type FormEvent } from "react";
+import { useState, type SyntheticEvent } from "react";
 
 import { ProblemError } from "@/api/problems";
 import { errorText } from "@/state/errors";
@@ -25,7 +25,7 @@ export function SessionForm({ mode, onDone }: { readonly mode: "login" | "regist
   const faults = registering ? { username: usernameFault(username), password: passwordFault(password) } : { username: null, password: null };
   const field = error instanceof ProblemError ? fieldOf(error) : null;
 
-  const submit = async (event: FormEvent): Promise<void> => {
+  const submit = async (event: SyntheticEvent): Promise<void> => {
     event.preventDefault();
     setSubmitted(true);
     if (faults.username ?? faults.password) return;

@@ -11,7 +11,7 @@ export function usernameFault(username: string): string | null {
 
 /** Why a new password would be refused, or null. */
 export function passwordFault(password: string): string | null {
-  const length = [...password].length;
+  const length = Array.from(password).length;
   if (length < PASSWORD_MIN) return t("session.passwordShort", { count: PASSWORD_MIN, length });
   return length > PASSWORD_MAX ? t("session.passwordLong", { count: PASSWORD_MAX }) : null;
 }
