@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 from exchange.simulation.account_view import ENDED_MEMORY, AccountView
 from exchange.simulation.client import Order
-from exchange.simulation.demo import Demo, DemoSettings
+from exchange.simulation.demo import Demo, DemoError, DemoSettings
 from exchange.simulation.robots import (
     STYLES,
     FairPrice,
@@ -246,6 +246,15 @@ async def test_robots_fill_the_book_outlive_a_restart_and_cancel_their_quotes_at
         demo.stop()
         await asyncio.wait_for(running, 20)
         assert fake.market.shard.book(1) == []
+
+
+async def test_robots_that_exist_with_another_password_end_the_demo_and_say_what_helps() -> None:
+    fake = FakeExchange()
+    fake.users["demo-maker-1"] = ("its own password", 5000)
+    async with fake.serve() as url:
+        demo = Demo(DemoSettings(url, "a password", makers=1, takers=1))
+        with pytest.raises(DemoError, match="demo-maker-1 exists with another password"):
+            await asyncio.wait_for(demo.run(), 20)
 
 
 async def test_robots_pass_over_refused_orders() -> None:

@@ -11,7 +11,7 @@ import click
 import uvloop
 
 from exchange.installation.children import follow_parent
-from exchange.simulation.demo import Demo, DemoSettings
+from exchange.simulation.demo import Demo, DemoError, DemoSettings
 
 PASSWORD_VARIABLE = "EXCHANGE_DEMO_ROBOT_PASSWORD"  # noqa: S105  (the name of the variable)
 
@@ -38,7 +38,7 @@ def demo(url: str, seed: int, rate: float, makers: int, takers: int, password_fi
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     try:
         counts = uvloop.run(_run(settings))
-    except ValueError as error:
+    except DemoError as error:
         raise click.ClickException(str(error)) from error
     click.echo(counts, err=True)
 

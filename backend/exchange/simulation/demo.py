@@ -39,6 +39,10 @@ class DemoSettings:
     takers: int = 2
 
 
+class DemoError(Exception):
+    """The demo cannot trade here, and waiting would not help; the message says what would."""
+
+
 class Demo:
     """All robots of one demo. `run` returns after `stop`."""
 
@@ -52,7 +56,7 @@ class Demo:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Trade until stopped. Raises ValueError when the exchange lists none of the demo's markets."""
+        """Trade until stopped. Raises DemoError."""
         async with ApiClient(self._settings.url, in_flight=8, timeout_s=5.0, give_up_s=15.0) as client:
             markets = await self._open_markets(client)
             if markets is None:
@@ -60,10 +64,12 @@ class Demo:
             logger.info("trading %s", ", ".join(market.grid.symbol for market in markets))
             wandering = asyncio.create_task(self._wander(markets))
             try:
-                async with asyncio.TaskGroup() as robots:
+                async with asyncio.TaskGroup() as living:
                     for name, robot in self._robots(markets):
                         account = Account(client, name + self._settings.suffix, self._settings.password)
-                        robots.create_task(self._live(account, robot))
+                        living.create_task(self._live(account, robot))
+            except* DemoError as errors:
+                raise errors.exceptions[0] from None
             finally:
                 wandering.cancel()
 
@@ -89,7 +95,7 @@ class Demo:
                 fair = FairPrice(start_ticks(grid, style, market.last_price), float(style.step / grid.tick), rng)
                 live.append(LiveMarket(style, grid, fair))
         if not live:
-            raise ValueError(f"the exchange lists none of {', '.join(style.symbol for style in STYLES)}")
+            raise DemoError(f"the exchange lists none of {', '.join(style.symbol for style in STYLES)}")
         return live
 
     def _robots(self, markets: list[LiveMarket]) -> list[tuple[str, Robot]]:
@@ -120,6 +126,11 @@ class Demo:
             try:
                 await self._trade(account, robot)
             except (Refused, Unreachable, StreamLost, TimeoutError) as error:
+                if isinstance(error, Refused) and error.reason == "CREDENTIALS_INVALID":
+                    raise DemoError(
+                        f"{account.username} exists with another password: give the one it was made with, "
+                        "or none to trade with new accounts"
+                    ) from error
                 self.counts.reconnects += 1
                 steady = time.monotonic() - started > STEADY_S
                 retry_s = RETRY_FIRST_S if steady else min(retry_s * 2, RETRY_MAX_S)
