@@ -1,11 +1,12 @@
 """The assets and markets of a shard, as its definition commands declare them."""
 
+import difflib
 import struct
 from collections.abc import Iterable
 
 from engine.records import ASSET_COMMAND, MARKET_COMMAND, CommandKind, Reason
 
-from exchange.contracts.refusals import refuse
+from exchange.contracts.refusals import EdgeReason, refuse
 from exchange.contracts.units import Asset, Market
 
 _ASSET = struct.Struct("<32xII16s")
@@ -66,6 +67,7 @@ class Catalogue:
             market = self._markets_by_symbol.get(symbol) or self._markets_by_symbol.get(symbol.upper())
             if market is not None:
                 return market
+        self._require_definitions()
         known = ", ".join(market.symbol for market in self.markets.values()) or "none"
         detail = f"symbol {str(symbol)[:40]!r} is not a market here; the markets are: {known}"
         raise refuse(Reason.UNKNOWN_SYMBOL, detail, field="symbol", limit=known, nearest=self._nearest_symbol(symbol))
@@ -74,15 +76,18 @@ class Catalogue:
         """Return the asset of a name such as ``USD``; refuses an unknown one."""
         if isinstance(name, str) and (asset := self._assets_by_name.get(name.upper())) is not None:
             return asset
+        self._require_definitions()
         known = ", ".join(self._assets_by_name) or "none"
         detail = f"asset {str(name)[:40]!r} is not listed here; the assets are: {known}"
         raise refuse(Reason.UNKNOWN_ASSET, detail, field="asset", limit=known, nearest=None)
 
+    def _require_definitions(self) -> None:
+        # Every journal begins with definitions: without any, the exchange is still reading it, and "unknown" would be a lie.
+        if not self.markets:
+            raise refuse(EdgeReason.UNAVAILABLE, "the exchange is starting and does not know its markets yet", retry_after_s=1)
+
     def _nearest_symbol(self, symbol: object) -> str | None:
         if not isinstance(symbol, str):
             return None
-        letters = "".join(filter(str.isalnum, symbol.upper()))
-        for market in self.markets.values():
-            if letters == market.base.name + market.quote.name or letters == market.base.name:
-                return market.symbol
-        return None
+        known = [market.symbol for market in self.markets.values()]
+        return next(iter(difflib.get_close_matches(symbol[:40].upper(), known, n=1, cutoff=0.5)), None)

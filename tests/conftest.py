@@ -1,0 +1,46 @@
+"""Fixtures for tests that need a real, running exchange."""
+
+import itertools
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.support.server import ExchangeServer
+
+_names = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def exchange_server() -> Iterator[ExchangeServer]:
+    """One exchange for all tests that do not stop it. Use accounts of your own."""
+    server = ExchangeServer()
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def own_exchange() -> Iterator[ExchangeServer]:
+    """An exchange of the test's own, to kill and restart."""
+    server = ExchangeServer()
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def trader(exchange_server: ExchangeServer) -> Callable[..., str]:
+    """Make accounts with demo money: trader(USD="1000") returns an access token."""
+
+    def make(**funds: str) -> str:
+        return exchange_server.trader(f"trader-{next(_names)}", funds)
+
+    return make
+
+
+@pytest.fixture
+def running_exchange(exchange_server: ExchangeServer, trader: Callable[..., str]) -> tuple[str, str]:
+    """(base URL, access token of an account with money)."""
+    return exchange_server.url, trader(USD="100000", BTC="10")
