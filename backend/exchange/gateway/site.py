@@ -21,6 +21,7 @@ SWAGGER_PAGE = """<!doctype html>
   <meta charset="utf-8">
   <meta name="viewport" content="width=device-width, initial-scale=1">
   <title>Exchange API</title>
+  <link rel="icon" href="/swagger-ui/favicon-32x32.png">
   <link rel="stylesheet" href="/swagger-ui/swagger-ui.css">
 </head>
 <body>
