@@ -30,6 +30,8 @@ schema.config.generation.update(modes=[GenerationMode.POSITIVE, GenerationMode.N
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much, HealthCheck.too_slow],
 )
 @pytest.mark.filterwarnings("ignore")
-def test_an_operation_answers_as_its_document_says(case: "schemathesis.Case[Any]", running_exchange: tuple[str, str]) -> None:
+def test_an_operation_answers_as_its_document_says(
+    case: "schemathesis.Case[Any]", running_exchange: tuple[str, str]
+) -> None:
     base_url, token = running_exchange
     case.call_and_validate(base_url=base_url, headers={"Authorization": f"Bearer {token}"}, checks=CHECKS)
