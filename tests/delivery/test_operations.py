@@ -161,7 +161,8 @@ def test_a_backup_restores_what_was_there_and_nothing_else(installation: Install
     assert restored.count("count") == 2, "orders and trades are counted"
     # Trading is stopped before and started after.
     calls = (installation.directory / "kubectl.log").read_text().splitlines()
-    assert "--replicas=0" in calls[0] and "--replicas=1" in calls[-2]
+    assert "--replicas=0" in calls[0]
+    assert "--replicas=1" in calls[-2]
 
 
 def test_a_restore_of_a_broken_backup_changes_nothing(installation: Installation) -> None:
@@ -186,7 +187,7 @@ def test_the_certificate_check_shows_the_end_of_every_certificate(installation: 
     made = subprocess.run(
         [REPOSITORY / "kubernetes/make-secrets.sh"], capture_output=True, text=True, check=True
     ).stdout
-    secrets = of_kind([one for one in yaml.safe_load_all(made)], "Secret")
+    secrets = of_kind(list(yaml.safe_load_all(made)), "Secret")
     certificate = secrets["exchange-tls"]["data"]["tls.crt"]
     (installation.directory / "kubectl.get").write_text(f"exchange-tls\t{certificate}\nother-tls\t{certificate}\n")
     lines = installation.run(block("openssl x509")).splitlines()

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import kubernetes_validate  # type: ignore[import-untyped]
+import kubernetes_validate
 import pytest
 import redis
 import yaml
@@ -129,7 +129,8 @@ def test_redis_starts_with_its_password_and_bounds_and_shows_no_password_in_its_
                 assert client.ping()
                 break
             except redis.ConnectionError:
-                assert time.monotonic() < deadline and process.poll() is None
+                assert time.monotonic() < deadline
+                assert process.poll() is None
                 time.sleep(0.05)
         assert client.config_get("maxmemory")["maxmemory"] == str(256 * 1024 * 1024)
         assert client.config_get("maxmemory-policy")["maxmemory-policy"] == "noeviction"
