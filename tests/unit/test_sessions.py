@@ -15,7 +15,7 @@ from exchange.gateway.passwords import WAITING_HASHES_MAX, AttemptLimit, Passwor
 from exchange.gateway.sessions import check_password, checked_username
 from exchange.gateway.tokens import TokenVerifier, bearer_token, issue_access_token
 
-SECRET = "a-secret-of-thirty-two-bytes-or-more"
+SECRET = "a-secret-of-sixty-four-bytes-or-more-" + "0123456789abcdef" * 2
 ACCOUNT = 1234
 
 
@@ -66,7 +66,7 @@ def unsigned(payload: dict[str, Any]) -> str:
         "a.b.c",
         "x" * 5000,
         unsigned(claims()),
-        signed(claims(), key="another-secret-of-32-bytes-or-longer"),
+        signed(claims(), key=SECRET[::-1]),
         signed(claims(), algorithm="HS512"),
         signed(claims(), typ="JWT"),
         signed(claims(), typ=None),
