@@ -176,6 +176,13 @@ async def test_an_exchange_that_never_answers_stops_the_replay_and_the_report_co
     assert report.lost >= 1
 
 
+async def test_a_speed_makes_the_replay_last_as_long_as_it_says() -> None:
+    events: list[TapeEvent] = [TapeBook(at_ms, [], []) for at_ms in (0, 1000, 3000)]
+    report = ReplayReport()
+    await Replay(EngineMarket().venue(), ReplaySettings("test", speed=10.0, compare_every=0), report).run(events)
+    assert report.duration_s >= 0.3
+
+
 def test_resting_prices_tell_when_an_order_may_trade() -> None:
     resting = RestingPrices()
     assert not resting.may_trade("Buy", Decimal(100))

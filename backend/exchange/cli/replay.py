@@ -66,7 +66,8 @@ def replay(
         settings = ReplaySettings(run_name, in_flight, speed, compare_every, warm_up * 60)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    click.echo(f"Playing {file.name} as run {run_name} (play it on with --run {run_name}).", err=True)
+    resume = "" if direct else f" (to play it on after a break: --run {run_name})"
+    click.echo(f"Playing {file.name} as run {run_name}{resume}.", err=True)
     session = _Session(file, limit, settings, accounts, symbol, into_open_book)
     uvloop.run(session.play_direct() if direct else session.play_http(url))
     report = session.report
