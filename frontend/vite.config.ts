@@ -8,7 +8,7 @@ import { configDefaults, defineConfig } from "vitest/config";
 
 const API_URL = process.env.EXCHANGE_API_URL ?? "http://localhost:8080";
 const PROXIED_PATHS = ["/api", "/api-docs", "/swagger-ui", "/metrics"];
-const SWAGGER_UI_FILES = ["swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"];
+const SWAGGER_UI_FILES = ["swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png", "favicon-16x16.png"];
 
 const CONTENT_SECURITY_POLICY = [
   "default-src 'self'",
@@ -55,6 +55,7 @@ export default defineConfig({
     exclude: configDefaults.exclude,
     setupFiles: ["tests/unit/setup.ts"],
     restoreMocks: true,
+    testTimeout: 60_000,
     coverage: { include: ["src/**"], exclude: ["src/api/schema.ts"] },
   },
 });

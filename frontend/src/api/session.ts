@@ -1,7 +1,7 @@
 import { answerOf, type Api, type TokenSource } from "./client";
 import type { Exclusive } from "./lock";
 import { isTransient, ProblemError } from "./problems";
-import type { SessionAnswer } from "./types";
+import type { SessionAnswer, TokenPair } from "./types";
 
 export interface User {
   readonly accountId: string;
@@ -108,7 +108,7 @@ export class SessionKeeper implements TokenSource {
     }
     try {
       const body = { refresh_token: stored.refreshToken };
-      const token = this.#begin(await answerOf(this.api.POST("/api/v1/auth/refresh", { body })));
+      const token = this.#take(stored.user, await answerOf(this.api.POST("/api/v1/auth/refresh", { body })));
       await new Promise((resolve) => setTimeout(resolve, PROPAGATION_MS));
       return token;
     } catch (error) {
@@ -120,8 +120,11 @@ export class SessionKeeper implements TokenSource {
     }
   }
 
-  #begin(answer: SessionAnswer): string {
-    const user = { accountId: answer.account_id, username: answer.username };
+  #begin(answer: SessionAnswer): void {
+    this.#take({ accountId: answer.account_id, username: answer.username }, answer);
+  }
+
+  #take(user: User, answer: TokenPair): string {
     const access = { token: answer.access_token, expiresAtMs: this.now() + answer.expires_in * 1000 };
     this.storage.setItem(STORAGE_KEY, JSON.stringify({ user, refreshToken: answer.refresh_token } satisfies Stored));
     this.#hold(user, access);

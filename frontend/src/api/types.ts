@@ -4,10 +4,11 @@ type Schemas = components["schemas"];
 
 export type Market = Schemas["Market"];
 export type CandleItem = Schemas["Candle"];
-export type NewOrder = Schemas["NewOrder"];
+export type NewOrder = Schemas["PlaceOrder"];
 export type Order = Schemas["Order"];
 export type Fill = Schemas["AccountFill"];
 export type Balance = Schemas["Balance"];
 export type LedgerEntry = Schemas["LedgerEntry"];
 export type SessionAnswer = Schemas["Session"];
+export type TokenPair = Schemas["TokenPair"];
 export type Problem = Schemas["Problem"];

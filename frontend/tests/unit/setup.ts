@@ -1,6 +1,9 @@
 import "@testing-library/jest-dom/vitest";
-import { cleanup } from "@testing-library/react";
+import { cleanup, configure } from "@testing-library/react";
 import { afterEach, beforeEach, vi } from "vitest";
+
+// A busy machine is no defect.
+configure({ asyncUtilTimeout: 15_000 });
 
 /** What jsdom does not have and the pages need. */
 class SilentResizeObserver implements ResizeObserver {

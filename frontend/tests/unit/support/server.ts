@@ -1,0 +1,59 @@
+import { http, HttpResponse, type RequestHandler } from "msw";
+import { setupServer } from "msw/node";
+
+import type { Market, Order } from "@/api/types";
+
+import { BTC_USD } from "./markets";
+
+export const BASE = "http://localhost:5173";
+const at = (path: string): string => `${BASE}/api/v1${path}`;
+
+export const problem = (status: number, reason: string, members: Record<string, string | null> = {}) =>
+  HttpResponse.json({ type: `/problems/${reason}`, title: reason, status, detail: reason, code: 1, reason, ...members }, { status });
+
+export const sessionAnswer = () =>
+  HttpResponse.json({ account_id: "2", username: "ann", access_token: "access-1", expires_in: 600, refresh_token: "refresh-1", token_type: "Bearer" });
+
+export const orderAnswer = (changed: Partial<Order> = {}): Order => ({
+  order_id: "42",
+  client_order_id: null,
+  symbol: "BTC/USD",
+  side: "Buy",
+  order_type: "Limit",
+  time_in_force: "GTC",
+  post_only: false,
+  price: "49000.00",
+  quantity: "0.1",
+  filled_quantity: "0",
+  remaining_quantity: "0.1",
+  filled_quote: "0",
+  average_price: null,
+  fees: {},
+  status: "Open",
+  end_reason: null,
+  sequence: 42,
+  created_at: "2026-01-01T12:00:00Z",
+  updated_at: "2026-01-01T12:00:00Z",
+  ...changed,
+});
+
+/** The exchange's REST side with one market and a signed-in account that owns 10,000 USD. */
+export const exchangeServer = (...overrides: RequestHandler[]) =>
+  setupServer(
+    ...overrides,
+    http.get(at("/markets"), () => HttpResponse.json({ items: [BTC_USD] satisfies Market[] })),
+    http.get(at("/markets/BTC-USD/candles"), () => HttpResponse.json({ symbol: "BTC/USD", interval: "1m", items: [] })),
+    http.get(at("/balances"), () => HttpResponse.json({ items: [{ asset: "USD", available: "10000.00", held: "0.00", total: "10000.00" }], sequence: 1 })),
+    http.get(at("/orders"), () => HttpResponse.json({ items: [], next_cursor: null })),
+    http.get(at("/fills"), () => HttpResponse.json({ items: [], next_cursor: null })),
+    http.get(at("/ledger"), () => HttpResponse.json({ items: [], next_cursor: null })),
+    http.post(at("/auth/refresh"), sessionAnswer),
+    http.post(at("/auth/login"), sessionAnswer),
+  );
+
+/** What a browser holds after a sign-in. */
+export function rememberSession(): void {
+  localStorage.setItem("exchange.session", JSON.stringify({ user: { accountId: "2", username: "ann" }, refreshToken: "refresh-0" }));
+}
+
+export { http, HttpResponse, at };
