@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any
 
 from aiohttp import web
+
 from engine.records import EventKind, OrderType, Reason, TimeInForce
 from exchange.contracts import commands
 from exchange.contracts.catalogue import Catalogue
@@ -18,7 +19,6 @@ from exchange.contracts.events import Event, read_events
 from exchange.contracts.orders import OrderState, fills_of, render_fill, render_order
 from exchange.contracts.refusals import Refused as Refusal
 from exchange.simulation.direct import SIDES
-
 from tests.support.replay_market import DEFINITIONS, EngineMarket
 
 TYPES = {"Limit": OrderType.LIMIT, "Market": OrderType.MARKET}

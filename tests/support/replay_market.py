@@ -7,7 +7,6 @@ from engine.records import Side
 from exchange.contracts import commands
 from exchange.contracts.catalogue import Catalogue
 from exchange.simulation.direct import DirectVenue
-
 from tests.support.engines import load_engine
 
 BTC_UNITS, USD_UNITS = 10**8, 10**10

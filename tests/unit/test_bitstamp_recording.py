@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+
 from exchange.simulation.bitstamp_tape import Gap, read_tape
 from exchange.simulation.replay import Replay, ReplaySettings
 from exchange.simulation.replay_report import ReplayReport
-
 from tests.support.engines import ENGINES
 from tests.support.replay_market import EngineMarket
 
@@ -27,7 +27,8 @@ async def test_five_hours_of_recorded_orders_rebuild_the_venues_own_book(engine:
     assert (report.orders_acknowledged, report.rejections.total(), report.lost) == (24_925, 0, 0)
     assert (report.trades, report.venue_trades) == (549, 575)
     assert report.gaps[Gap.DELETED_UNSEEN] + report.gaps[Gap.DELETED_TWICE] == 208
-    assert report.snapshots == 2853 and book.books == report.snapshots // settings.compare_every
+    assert report.snapshots == 2853
+    assert book.books == report.snapshots // settings.compare_every
     # Nearly always equal; what is left is listed in the reader's docstring. One at a time: 2,841 and 28,486.
     assert book.best_equal >= 0.995 * book.books
     assert book.levels_equal >= 0.998 * book.levels

@@ -5,6 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+
 from exchange.simulation.bitstamp_tape import (
     Cancel,
     Gap,
@@ -122,7 +123,7 @@ def test_trades_are_rounded_to_eight_decimals_and_books_keep_their_order(tmp_pat
 )
 def test_a_bad_line_is_named_by_its_number_and_cause(tmp_path: Path, bad: str, cause: str) -> None:
     path = tape(tmp_path, line("created", 1, "10", "1"), bad)
-    with pytest.raises(TapeError, match="made-up.log, line 2") as caught:
+    with pytest.raises(TapeError, match=r"made-up.log, line 2") as caught:
         list(read_tape(path))
     assert cause in str(caught.value)
 
@@ -135,7 +136,7 @@ def test_a_compressed_recording_reads_the_same_and_a_cut_off_one_is_an_error(tmp
     assert count_events(whole, 10) == 10
     cut = tmp_path / "cut.log.xz"
     cut.write_bytes(whole.read_bytes()[:-20])
-    with pytest.raises(TapeError, match="cut.log.xz"):
+    with pytest.raises(TapeError, match=r"cut.log.xz"):
         list(read_tape(cut))
 
 
@@ -143,5 +144,5 @@ def test_a_missing_recording_and_one_that_is_not_compressed_are_clear_errors(tmp
     with pytest.raises(TapeError, match="No such file"):
         list(read_tape(tmp_path / "absent.log"))
     (tmp_path / "plain.log.xz").write_text("not compressed")
-    with pytest.raises(TapeError, match="plain.log.xz"):
+    with pytest.raises(TapeError, match=r"plain.log.xz"):
         list(read_tape(tmp_path / "plain.log.xz"))

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from decimal import Decimal
 
 import pytest
+
 from exchange.simulation.load import (
     HEAD_BYTES_MAX,
     LoadSettings,
@@ -55,7 +56,9 @@ async def drive(url: str, connections: int = 2, seconds: float = 0.3) -> tuple[d
 async def test_every_answer_is_counted_by_its_status_and_requests_are_whole() -> None:
     async with server(lambda number, _: [OK]) as (url, got):
         document, count = await drive(url)
-    assert count > 10 and document["statuses"] == {"201": count} and document["failures"] == {}
+    assert count > 10
+    assert document["statuses"] == {"201": count}
+    assert document["failures"] == {}
     assert set(got) == {
         f"POST /orders?a=b HTTP/1.1\r\nHost: {url[7:].partition('/')[0]}\r\nAuthorization: Bearer x\r\n"
         'Content-Type: application/json\r\nContent-Length: 7\r\n\r\n{"a":1}'.encode()
@@ -74,14 +77,17 @@ async def test_statuses_other_than_success_are_told_apart() -> None:
     async with server(lambda number, _: [refused if number % 2 else OK]) as (url, _):
         document, count = await drive(url, connections=1)
     statuses = document["statuses"]
-    assert isinstance(statuses, dict) and set(statuses) == {"201", "422"} and sum(statuses.values()) == count
+    assert isinstance(statuses, dict)
+    assert set(statuses) == {"201", "422"}
+    assert sum(statuses.values()) == count
 
 
 async def test_a_connection_that_breaks_is_named_and_the_others_go_on() -> None:
     async with server(lambda number, _: [b"SSH-2.0-hello\r\n\r\n" if number == 1 else OK]) as (url, _):
         document, count = await drive(url)
     failures = document["failures"]
-    assert isinstance(failures, dict) and count > 10
+    assert isinstance(failures, dict)
+    assert count > 10
     assert ["not an HTTP/1.1 answer" in cause for cause in failures] == [True]
 
 
@@ -93,7 +99,8 @@ async def test_a_server_that_is_not_there_is_an_error() -> None:
 async def test_the_load_ends_early_when_every_connection_has_broken() -> None:
     async with server(lambda number, _: [b"HTTP/1.1 200 OK\r\n\r\n"]) as (url, _):
         document, count = await asyncio.wait_for(drive(url, seconds=60.0), 20)
-    assert count == 0 and document["failures"] == {"an answer has no Content-Length": 2}
+    assert count == 0
+    assert document["failures"] == {"an answer has no Content-Length": 2}
 
 
 def test_the_length_of_an_answer_is_read_from_its_head() -> None:
@@ -113,7 +120,8 @@ def test_requests_carry_serial_numbers_of_one_length_that_never_repeat() -> None
         head, _, body = make().partition(b"\r\n\r\n")
         assert f"Content-Length: {len(body)}".encode() in head
         ids.add(json.loads(body)["client_order_id"])
-    assert len(ids) == 200 and all(len(client_id) <= 36 for client_id in ids)
+    assert len(ids) == 200
+    assert all(len(client_id) <= 36 for client_id in ids)
 
 
 @pytest.mark.parametrize("crossing", [0, 10, 25, 50, 90])

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+
 from exchange.simulation.bitstamp_tape import OrderChange, Side, TapeBook, TapeEvent, TapeOrder
 from exchange.simulation.client import Account, ApiClient, Unreachable
 from exchange.simulation.latency import LatencyHistogram
 from exchange.simulation.replay import Replay, ReplaySettings, RestingPrices
 from exchange.simulation.replay_report import Agreement, ReplayReport
 from exchange.simulation.venue import CancelOutcome, HttpVenue, PlaceOutcome, ensure_funds
-
 from tests.support.fake_exchange import FakeExchange, Fault
 from tests.support.replay_market import EngineMarket
 
@@ -171,7 +171,7 @@ async def test_an_exchange_that_never_answers_stops_the_replay_and_the_report_co
     async with fake.serve() as url, ApiClient(url, give_up_s=0.3) as client:
         trader = Account(client, "trader", "a password")
         await ensure_funds(trader, FUNDS)
-        with pytest.raises(Unreachable, match="POST /api/v1/orders|no answer"):
+        with pytest.raises(Unreachable, match=r"POST /api/v1/orders|no answer"):
             await Replay(HttpVenue(client, "BTC-USD", [trader]), ReplaySettings("a"), report).run(random_tape(1, 5))
     assert report.lost >= 1
 
@@ -190,8 +190,10 @@ def test_resting_prices_tell_when_an_order_may_trade() -> None:
     resting.add("Sell", Decimal(100))
     resting.add("Buy", Decimal(98))
     resting.remove("Sell", Decimal(100))
-    assert resting.may_trade("Buy", Decimal(100)) and not resting.may_trade("Buy", Decimal(99))
-    assert resting.may_trade("Sell", Decimal(98)) and not resting.may_trade("Sell", Decimal(99))
+    assert resting.may_trade("Buy", Decimal(100))
+    assert not resting.may_trade("Buy", Decimal(99))
+    assert resting.may_trade("Sell", Decimal(98))
+    assert not resting.may_trade("Sell", Decimal(99))
     resting.remove("Sell", Decimal(100))
     assert not resting.may_trade("Buy", Decimal(1000))
 
@@ -242,4 +244,5 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
 
 def test_the_replay_names_fit_the_limits_of_the_api(tmp_path: Path) -> None:
     run = "a" * 12
-    assert len(f"replay-{run}-499") <= 32 and len(f"{run}-{10**15}-999") <= 36
+    assert len(f"replay-{run}-499") <= 32
+    assert len(f"{run}-{10**15}-999") <= 36

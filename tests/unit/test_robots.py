@@ -7,6 +7,7 @@ import statistics
 from decimal import Decimal
 
 import pytest
+
 from exchange.simulation.account_view import ENDED_MEMORY, AccountView
 from exchange.simulation.client import Order
 from exchange.simulation.demo import Demo, DemoError, DemoSettings
@@ -25,7 +26,6 @@ from exchange.simulation.robots import (
     quote_of,
     start_ticks,
 )
-
 from tests.support.fake_exchange import FakeExchange
 
 GRID = Grid("BTC/USD", Decimal("0.01"), Decimal("0.00000001"))
@@ -79,14 +79,16 @@ def test_a_ladder_never_crosses_itself_nor_the_fair_price(number: int, inventory
         bids = [quote.price_ticks for quote in ladder if quote.side == "Buy"]
         asks = [quote.price_ticks for quote in ladder if quote.side == "Sell"]
         assert len(bids) == len(asks) == 6
-        assert all(1 <= bid <= max(fair - 1, 1) for bid in bids) and all(ask > fair for ask in asks)
+        assert all(1 <= bid <= max(fair - 1, 1) for bid in bids)
+        assert all(ask > fair for ask in asks)
 
 
 def test_three_makers_give_fifteen_levels_a_side_and_a_spread_of_a_few_dollars() -> None:
     ladders = [maker(number, seed=number).ladder(FAIR, 0.0) for number in range(3)]
     bids = {quote.price_ticks for ladder in ladders for quote in ladder if quote.side == "Buy"}
     asks = {quote.price_ticks for ladder in ladders for quote in ladder if quote.side == "Sell"}
-    assert len(bids) >= 15 and len(asks) >= 15
+    assert len(bids) >= 15
+    assert len(asks) >= 15
     assert 100 <= min(asks) - max(bids) <= 1000
 
 
@@ -133,7 +135,8 @@ def test_a_quote_that_was_mostly_filled_is_renewed() -> None:
     quotes[0] = Quote(eaten.side, eaten.level, eaten.price_ticks, eaten.quantity_lots // 3, eaten.order_id)
     (requote,) = robot.decide(FAIR, 0.0, quotes, 10)
     assert requote.cancel == eaten.order_id
-    assert requote.place is not None and requote.place.quantity_lots == eaten.quantity_lots
+    assert requote.place is not None
+    assert requote.place.quantity_lots == eaten.quantity_lots
 
 
 def order(**fields: object) -> Order:
@@ -211,13 +214,15 @@ def test_a_snapshot_replaces_what_it_includes_and_keeps_what_was_answered_after_
     view.apply(order(order_id="9", sequence=9))
     balances = [{"asset": "USD", "available": "1", "held": "2", "total": "3"}]
     view.take({"type": "snapshot", "sequence": 8, "orders": [], "balances": balances})
-    assert list(view.orders) == ["9"] and view.totals == {"USD": Decimal(3)} and view.ready.is_set()
+    assert list(view.orders) == ["9"]
+    assert view.totals == {"USD": Decimal(3)}
+    assert view.ready.is_set()
 
 
 async def eventually(condition: object, seconds: float = 20) -> None:
     assert callable(condition)
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  (what is waited for is in the engine)
             await asyncio.sleep(0.05)
 
 

@@ -7,10 +7,10 @@ from decimal import Decimal
 
 import pytest
 from aiohttp import web
+
 from exchange.simulation.client import Account, ApiClient, OrderRequest, Refused, Unreachable
 from exchange.simulation.stream import StreamLost, read_stream
 from exchange.simulation.venue import ensure_funds
-
 from tests.support.fake_exchange import FakeExchange, Fault
 
 FUNDS = {"USD": Decimal(1_000_000), "BTC": Decimal(1_000)}
@@ -76,7 +76,8 @@ async def test_a_refusal_is_raised_with_its_reason_and_is_not_retried() -> None:
         requests = client.counts.requests
         with pytest.raises(Refused, match="INSUFFICIENT_FUNDS") as caught:
             await account.place(buy(price="1000.00", quantity="5000"))
-        assert caught.value.status == 422 and client.counts.requests == requests + 1
+        assert caught.value.status == 422
+        assert client.counts.requests == requests + 1
 
 
 async def test_a_refused_token_is_renewed_once_and_the_call_sent_again() -> None:
@@ -85,7 +86,8 @@ async def test_a_refused_token_is_renewed_once_and_the_call_sent_again() -> None
         stolen = await account.token()
         del fake.tokens[stolen]
         await account.place(buy())
-        assert fake.acted == ["my-1"] and await account.token() != stolen
+        assert fake.acted == ["my-1"]
+        assert await account.token() != stolen
 
 
 async def test_a_token_is_renewed_before_it_ends_by_one_call_for_all_that_wait() -> None:
@@ -95,7 +97,8 @@ async def test_a_token_is_renewed_before_it_ends_by_one_call_for_all_that_wait()
         fake.expires_in = 600.0
         before = len(fake.tokens)
         tokens = await asyncio.gather(*(account.token() for _ in range(10)))
-        assert len(set(tokens)) == 1 and len(fake.tokens) == before + 1  # a pair comes, the used refresh token goes
+        assert len(set(tokens)) == 1
+        assert len(fake.tokens) == before + 1
 
 
 async def test_a_refresh_whose_answer_is_lost_ends_in_a_new_session() -> None:
@@ -117,7 +120,8 @@ async def test_orders_are_found_by_their_client_id_and_not_received_is_an_answer
     async with trading(FakeExchange()) as (_, account):
         placed = await account.place(buy())
         found = await account.order_by_client_id("my-1")
-        assert found is not None and found.order_id == placed.order.order_id
+        assert found is not None
+        assert found.order_id == placed.order.order_id
         assert await account.order_by_client_id("my-2") is None
 
 
@@ -125,7 +129,8 @@ async def test_a_cancel_answers_the_final_state_and_a_second_one_is_refused() ->
     async with trading(FakeExchange()) as (_, account):
         placed = await account.place(buy())
         cancelled = await account.cancel(placed.order.order_id)
-        assert cancelled.status == "Cancelled" and not cancelled.is_open
+        assert cancelled.status == "Cancelled"
+        assert not cancelled.is_open
         with pytest.raises(Refused, match="ORDER_ENDED"):
             await account.cancel(placed.order.order_id)
 

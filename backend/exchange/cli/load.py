@@ -1,7 +1,6 @@
 """`exchange load`: measure what an exchange, or any HTTP endpoint, answers under a closed loop of connections."""
 
 import json
-import random
 import secrets
 from dataclasses import replace
 from decimal import Decimal
@@ -12,11 +11,10 @@ import click
 import uvloop
 
 from exchange.simulation.client import Account, ApiClient, Depth, Market, Refused, Unreachable
-from exchange.simulation.load import LoadSettings, MakeRequest, OrderMix, Requests, http_request, run_load
+from exchange.simulation.load import LoadSettings, OrderMix, http_request, order_requests, run_load
 from exchange.simulation.venue import ensure_funds
 
 ORDERS_PATH = "/api/v1/orders"
-TEMPLATES = 2000  # different orders a connection draws from
 QUOTE_FUNDS, BASE_FUNDS = Decimal(5_000_000), Decimal(1_000)
 SECONDS_MAX = 480.0  # access tokens last ten minutes at most, and are not renewed under load
 
@@ -93,13 +91,7 @@ async def _load_orders(
     decimals = len(market.tick_size.partition(".")[2])
     mix = OrderMix(_mid_ticks(market, depth, price), decimals, crossing_percent=crossing)
     target = replace(settings, url=settings.url.rstrip("/") + ORDERS_PATH)
-    rng = random.Random(seed)
-    requests: list[MakeRequest] = []
-    for number in range(settings.connections):
-        headers = {"Authorization": f"Bearer {tokens[number % len(tokens)]}"}
-        bodies = mix.bodies(market.symbol, f"{run}-{number}-", rng, TEMPLATES)
-        templates = [http_request("POST", target.url, body, headers) for body in bodies]
-        requests.append(Requests(templates, random.Random(rng.random())))
+    requests = order_requests(target, mix, market.symbol, tokens, run, seed)
     result = await run_load(target, requests)
     return {"accounts": accounts, "mix": mix.describe(), "seed": seed} | result.document()
 

@@ -22,10 +22,10 @@ from exchange.simulation.robots import (
     Style,
     Take,
     Taker,
-    taker_view,
     inventory_of,
     quote_mark,
     quote_of,
+    taker_view,
 )
 from exchange.simulation.venue import ensure_funds
 

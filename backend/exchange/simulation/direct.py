@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
 from engine.records import EventKind, OrderType, Reason, Side, TimeInForce
-
 from exchange.contracts import commands
 from exchange.contracts.events import read_events
 from exchange.contracts.refusals import Refused as OffGrid

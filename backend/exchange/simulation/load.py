@@ -18,6 +18,7 @@ from exchange.simulation.latency import LatencyHistogram
 
 HEAD_BYTES_MAX = 64 * 1024
 SERIAL_DIGITS = 9
+TEMPLATES = 2000  # different orders a connection draws from
 
 MakeRequest = Callable[[], bytes]
 
@@ -246,6 +247,20 @@ class OrderMix:
             f'{{"symbol":"{symbol}","side":"{side}","quantity":"{quantity}","price":"{price}",'
             f'"order_type":"Limit","time_in_force":"GTC","client_order_id":"{client_id}"}}'
         ).encode()
+
+
+def order_requests(
+    settings: LoadSettings, mix: OrderMix, symbol: str, tokens: Sequence[str], run: str, seed: int
+) -> list[MakeRequest]:
+    """Orders for each connection to `settings.url`, under the tokens in turn; client ids begin with `run`."""
+    rng = random.Random(seed)
+    requests: list[MakeRequest] = []
+    for number in range(settings.connections):
+        headers = {"Authorization": f"Bearer {tokens[number % len(tokens)]}"}
+        bodies = mix.bodies(symbol, f"{run}-{number}-", rng, TEMPLATES)
+        templates = [http_request("POST", settings.url, body, headers) for body in bodies]
+        requests.append(Requests(templates, random.Random(rng.random())))
+    return requests
 
 
 def decimal_text(value: int, decimals: int) -> str:

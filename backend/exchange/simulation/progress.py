@@ -45,6 +45,7 @@ def _lines(title: str, total: int | None) -> Callable[[], None]:
         if time.monotonic() >= next_at:
             next_at = time.monotonic() + LINE_EVERY_S
             of_total = f" of {total:,} ({100 * done / total:.0f} %)" if total else ""
-            print(f"{title}: {done:,}{of_total}", file=sys.stderr, flush=True)
+            sys.stderr.write(f"{title}: {done:,}{of_total}\n")
+            sys.stderr.flush()
 
     return _counting(ADVANCE_BY, show)
