@@ -7,7 +7,7 @@ STAMPS := .stamps
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test lint types unit integration e2e delivery frontend-test bench soak openapi lock clean prerequisites
+.PHONY: help run dev test lint types unit integration system e2e delivery frontend-test bench soak openapi lock clean prerequisites
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -23,12 +23,12 @@ dev: $(STAMPS)/engine $(STAMPS)/npm  ## the same, with the frontend's developmen
 prerequisites:
 	@PYTHON=$(PYTHON) ./scripts/prerequisites
 
-$(STAMPS)/venv: requirements.lock | prerequisites
+$(STAMPS)/venv: requirements.lock docker/build-requirements.lock | prerequisites
 	@echo "python packages: a virtual environment in $(VENV) from requirements.lock"
 	@mkdir -p $(STAMPS)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	@$(BIN)/uv pip install --quiet --require-hashes --python $(BIN)/python -r requirements.lock
+	@$(BIN)/uv pip install --quiet --require-hashes --python $(BIN)/python -r requirements.lock -r docker/build-requirements.lock
 	@touch $@
 
 $(STAMPS)/engine: $(STAMPS)/venv setup.py pyproject.toml $(wildcard engine/matching/*.pyx engine/matching/*.pxd)
@@ -46,3 +46,63 @@ $(STAMPS)/frontend: $(STAMPS)/npm $(shell find frontend/src frontend/public fron
 	@echo "frontend: building"
 	@cd frontend && npm run --silent build
 	@touch $@
+
+$(STAMPS)/dev: $(STAMPS)/engine requirements-dev.lock
+	@echo "test packages: from requirements-dev.lock"
+	@$(BIN)/uv pip install --quiet --require-hashes --python $(BIN)/python -r requirements-dev.lock
+	@touch $@
+
+# Tests. `make test` runs all of them, three at a time: most wait for processes and browsers more than they compute.
+
+TEST_JOBS := lint types frontend-test delivery unit integration system e2e
+JOBS ?= 3
+PYTEST := $(BIN)/python -m pytest -q
+
+test: $(STAMPS)/dev $(STAMPS)/frontend  ## run every check and test; installs a browser and other tools where it may
+	@./.ci/tools
+	@$(MAKE) --no-print-directory --output-sync=target --keep-going --jobs=$(JOBS) $(TEST_JOBS)
+	@echo "all checks and tests passed"
+
+lint: $(STAMPS)/dev  ## style and import contracts
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-logo
+
+types: $(STAMPS)/dev  ## strict types
+	$(BIN)/mypy
+
+unit: $(STAMPS)/dev  ## units, properties, scenarios: no process but their own
+	$(PYTEST) tests/unit tests/properties tests/scenarios
+
+integration: $(STAMPS)/dev  ## contracts and integration with a real Postgres
+	$(PYTEST) tests/integration tests/contract
+
+system: $(STAMPS)/dev $(STAMPS)/frontend  ## real exchanges, killed and restarted
+	$(PYTEST) tests/system
+
+e2e: $(STAMPS)/dev $(STAMPS)/frontend  ## a real browser
+	$(PYTEST) tests/e2e
+
+delivery: $(STAMPS)/dev  ## images, manifests, chart, monitoring
+	$(PYTEST) tests/delivery
+
+frontend-test: $(STAMPS)/npm  ## the frontend's own checks
+	cd frontend && npm run --silent lint && npm run --silent typecheck && npm test --silent
+
+soak: $(STAMPS)/dev $(STAMPS)/frontend  ## kill -9 a hundred times, a million commands against the reference
+	EXCHANGE_KILLS=100 $(PYTEST) -s tests/system/test_kill.py --timeout 3600
+	EXCHANGE_DIFFERENTIAL_COMMANDS=1000000 HYPOTHESIS_PROFILE=nightly $(PYTEST) tests/properties --timeout 7200
+
+bench: $(STAMPS)/dev  ## measure on this machine; see docs/benchmarks.md
+	$(BIN)/python -m tests.performance.order_entry
+	$(PYTEST) tests/performance --benchmark-only
+
+openapi: $(STAMPS)/engine  ## render the committed OpenAPI document, and the frontend's types from it
+	$(BIN)/exchange openapi > openapi/openapi.json
+	cd frontend && npm run --silent generate
+
+lock: $(STAMPS)/dev  ## renew the locks from pyproject.toml
+	$(BIN)/uv pip compile --universal --python-version 3.11 --quiet --generate-hashes --no-header pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --universal --python-version 3.11 --quiet --generate-hashes --no-header pyproject.toml --group dev -o requirements-dev.lock
+
+clean:  ## remove what was built, not the data
+	rm -rf $(VENV) $(STAMPS) build frontend/node_modules frontend/dist engine/matching/*.so engine/matching/shard.c

@@ -125,10 +125,10 @@ async def health(response: Response, check: Annotated[HealthCheck, Depends(curre
     return report
 
 
-@router.get("/livez", response_model=schemas.ProbeAnswer, responses=_NOT_NOW)
+@router.get("/livez", response_model=schemas.ProbeAnswer)
 async def livez(exchange: CurrentExchange, response: Response) -> dict[str, Any]:
-    """Is it worth waiting for? A halted shard is not: only a new start, which recovers from the journal, helps."""
-    return _probe(exchange, response, exchange.corridor.role != "halted")
+    """Does the process answer at all? A halted shard recovers by itself once the journal is back: a restart would not help it."""
+    return _probe(exchange, response, True)
 
 
 @router.get("/readyz", response_model=schemas.ProbeAnswer, responses=_NOT_NOW)
