@@ -120,8 +120,8 @@ async def test_a_database_of_a_newer_version_is_refused(database_url: str) -> No
 
 def test_finding_nothing_to_do_does_not_load_alembic(database_url: str) -> None:
     program = (
-        "import asyncio, sys; from exchange.storage.migrate import upgrade; assert asyncio.run(upgrade(sys.argv[1])) == [];"
-        "assert 'alembic' not in sys.modules"
+        "import asyncio, sys; from exchange.storage.migrate import upgrade;"
+        "assert asyncio.run(upgrade(sys.argv[1])) == []; assert 'alembic' not in sys.modules"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     subprocess.run([sys.executable, "-c", program, database_url], check=True, env=environment)

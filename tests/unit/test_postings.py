@@ -52,7 +52,8 @@ def test_postings_come_to_the_engines_balances_after_every_command(seed: int) ->
                 balance[0] += posting.available_change
                 balance[1] += posting.held_change
                 sums[posting.asset] += posting.available_change + posting.held_change
-                assert (balance[0] >= 0 or posting.account == EXTERNAL_ACCOUNT) and balance[1] >= 0, posting
+                assert balance[0] >= 0 or posting.account == EXTERNAL_ACCOUNT, posting
+                assert balance[1] >= 0, posting
         assert not any(sums.values()), "a command moves units and makes none"
         for (account, asset), balance in balances.items():
             assert shard.balance(account, asset) == tuple(balance)

@@ -1,7 +1,6 @@
 """Projection `catalogue`: the assets and markets that accepted commands defined."""
 
 from engine.records import EventKind
-
 from exchange.contracts.catalogue import Catalogue
 from exchange.contracts.commands import define_asset, define_market
 from exchange.contracts.events import Event
@@ -53,8 +52,7 @@ async def load_catalogue(connection: Connection, shard: int, catalogue: Catalogu
     query = "SELECT asset, name, scale FROM assets WHERE shard = $1 ORDER BY asset"
     for number, name, scale in await connection.fetch(query, shard):
         catalogue.define(bytes(define_asset(number, name, scale)))
-    terms = ", ".join(_MARKET_TERMS)
-    query = f"SELECT market, symbol, base, quote, {terms} FROM markets WHERE shard = $1 ORDER BY market"
-    for number, symbol, base, quote, *values in await connection.fetch(query, shard):
-        named = dict(zip(_MARKET_TERMS, values, strict=True))
-        catalogue.define(bytes(define_market(number, symbol, base, quote, **named)))
+    query = "SELECT * FROM markets WHERE shard = $1 ORDER BY market"
+    for row in await connection.fetch(query, shard):
+        terms = {name: row[name] for name in _MARKET_TERMS}
+        catalogue.define(bytes(define_market(row["market"], row["symbol"], row["base"], row["quote"], **terms)))

@@ -1,11 +1,10 @@
-"""Projection `orders`: accepted orders in their latest state, and refusals that their client order id must find again."""
+"""Projection `orders`: accepted orders in their latest state, and refusals that a client order id must find again."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from operator import attrgetter
 
 from engine.records import CommandKind, EventKind, Reason
-
 from exchange.contracts.commands import client_order_id
 from exchange.contracts.events import Event
 from exchange.contracts.orders import OrderState, OrderStatus
@@ -34,14 +33,15 @@ UPDATE orders SET
     updated_ns = c.updated_ns
 FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[]::numeric[], $6::text[]::numeric[],
             $7::smallint[], $8::smallint[], $9::bigint[], $10::bigint[])
-    AS c(order_id, remaining_lots, filled_lots, filled_quote_units, fee_units, status, end_reason, sequence, updated_ns)
+    AS c(order_id, remaining_lots, filled_lots, filled_quote_units, fee_units,
+         status, end_reason, sequence, updated_ns)
 WHERE orders.shard = $1 AND orders.order_id = c.order_id
 """
 
 
 @dataclass(slots=True)
 class _Change:
-    """What a slice did to an order that an earlier slice accepted. Filled amounts and fees are added to those before."""
+    """What a slice did to an order that an earlier slice accepted. Filled amounts and fees add to those before."""
 
     order_id: int
     remaining_lots: int = 0

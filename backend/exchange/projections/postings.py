@@ -7,7 +7,6 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from engine.records import EXTERNAL_ACCOUNT, REVENUE_ACCOUNT, EventKind, Side
-
 from exchange.contracts.catalogue import Catalogue
 from exchange.contracts.events import Event
 

@@ -43,6 +43,7 @@ TRANSIENT = (
     TimeoutError,
     DatabaseUnreachable,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the next statement after the server ended the session between two
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
@@ -98,7 +99,7 @@ class ProjectionRunner:
         self._grown.set()
 
     async def wait_for(self, sequence: int, timeout_s: float | None) -> None:
-        """Return when every projection includes ``sequence``. Raises TimeoutError; ``timeout_s`` None waits for ever."""
+        """Return when every projection includes ``sequence``. Raises TimeoutError; None waits for ever."""
         if sequence <= self.watermark:
             return
         reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -192,9 +193,8 @@ class ProjectionRunner:
         )  # fmt: skip
         for projection in chosen:
             for table in projection.tables:
-                await connection.execute(
-                    f"DELETE FROM {table.name} WHERE shard = $1", self._shard, timeout=EMPTYING_TIMEOUT_S
-                )
+                statement = f"DELETE FROM {table.name} WHERE shard = $1"  # noqa: S608 - our own tables' names
+                await connection.execute(statement, self._shard, timeout=EMPTYING_TIMEOUT_S)
 
     async def _open(self) -> Connection:
         connection = await connect(self._dsn, command_timeout_s=STATEMENT_TIMEOUT_S, settings=SETTINGS)
@@ -222,7 +222,7 @@ class ProjectionRunner:
         )  # fmt: skip
         query = "SELECT projection, sequence FROM watermarks WHERE shard = $1 AND projection = ANY($2)"
         rows = await connection.fetch(query, self._shard, self.names)
-        self._reached({name: sequence for name, sequence in rows})
+        self._reached({row["projection"]: row["sequence"] for row in rows})
         await load_catalogue(connection, self._shard, self._catalogue)
 
     async def _apply(self, connection: Connection) -> bool:

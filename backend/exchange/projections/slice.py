@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import asyncpg
-from engine.records import EventKind
 from sqlalchemy import Table
 
+from engine.records import EventKind
 from exchange.contracts.events import Event, read_events
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Slice:
 
 
 async def read_slice(connection: Connection, shard: int, after: int, upto: int | None, limit: int) -> Slice | None:
-    """Return the entries after sequence ``after``, at most ``limit`` and none beyond ``upto``; None when there are none.
+    """Return the entries after sequence ``after``, at most ``limit`` and none beyond ``upto``; None if there are none.
 
     Raises ProjectionError when an entry is missing.
     """

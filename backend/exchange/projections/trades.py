@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 
 from engine.records import Side
-
 from exchange.contracts.events import Event
 from exchange.projections.slice import Connection, Slice, in_turns
 from exchange.storage.tables import fills, trades

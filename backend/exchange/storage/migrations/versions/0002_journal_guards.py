@@ -7,9 +7,9 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-# A new leader raises the epoch by updating its row of shard_lease. The share lock makes that wait for an append under way,
-# and makes an append wait for it; the check after the lock then sees what the lock waited for. So an append of an
-# older epoch either commits before the new leader reads where the journal ends, or never. The trigger runs once a
+# A new leader raises the epoch by updating its row of shard_lease. The share lock makes that wait for an append under
+# way, and makes an append wait for it; the check after the lock then sees what the lock waited for. So an append of
+# an older epoch either commits before the new leader reads where the journal ends, or never. The trigger runs once a
 # statement, COPY included: the leader's append is one COPY, with no question asked before it.
 FENCE = """
 CREATE FUNCTION journal_fence() RETURNS trigger LANGUAGE plpgsql AS $$
