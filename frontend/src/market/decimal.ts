@@ -45,7 +45,11 @@ export function groupThousands(text: string): string {
 export function displayDecimal(text: string | null | undefined, decimalsMin = 2): string {
   if (text == null) return "–";
   const value = parseDecimal(text);
-  if (!value) return text;
+  return value ? display(value, decimalsMin) : text;
+}
+
+/** A value for people: grouped, with `decimalsMin` decimals or as many as it needs. */
+export function display(value: Decimal, decimalsMin = 2): string {
   const scale = Math.max(decimalsMin, value.scale);
   return groupThousands(formatDecimal({ units: atScale(value, scale), scale }, decimalsMin));
 }

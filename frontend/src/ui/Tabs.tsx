@@ -25,7 +25,7 @@ export function Tabs({ label, tabs, value, onChange, end, className = "" }: {
       className={`flex min-h-0 flex-1 flex-col ${className}`}
     >
       <div className="flex shrink-0 flex-wrap items-center border-b">
-        <BaseTabs.List aria-label={label} className="flex max-w-full min-w-0 flex-1 overflow-x-auto overflow-y-hidden [scrollbar-width:none]">
+        <BaseTabs.List aria-label={label} className="flex min-w-0 flex-1 basis-full overflow-x-auto md:basis-0 overflow-y-hidden [scrollbar-width:none]">
           {tabs.map((tab) => (
             <BaseTabs.Tab
               key={tab.id}

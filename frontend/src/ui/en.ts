@@ -167,7 +167,7 @@ export const en = {
     Withdrawal: "Withdrawal",
     Hold: "Held for an order",
     Release: "Released",
-    TradeIn: "Bought",
+    TradeIn: "Received",
     TradeOut: "Paid",
     Fee: "Fee",
   },

@@ -1,7 +1,7 @@
 import { describe, expect, test, vi } from "vitest";
 
 import { Stream } from "@/api/stream";
-import { LiveCandles, type CandleSink } from "@/features/chart/liveCandles";
+import { LiveCandles, type CandleSink, type ReadCandles } from "@/features/chart/liveCandles";
 import { bucketOf, withTrade, type Candle } from "@/market/candles";
 import { gridOf } from "@/market/ticks";
 import { TradesFeed, TRADES_MAX } from "@/state/feeds";
@@ -83,7 +83,7 @@ describe("live candles", () => {
   test("older pages are read from where the chart begins, until there are none", async () => {
     const { feed } = tape();
     const pages = [Array.from({ length: 300 }, (_, index) => candle(60_000 + index * 60, 1)), [candle(59_940, 1)], []];
-    const read = vi.fn((_limit: number, _end?: string) => Promise.resolve(pages.shift() ?? []));
+    const read = vi.fn<ReadCandles>(() => Promise.resolve(pages.shift() ?? []));
     const live = new LiveCandles(read, "1m", feed, sink, () => undefined);
     live.start();
     await flush();

@@ -9,8 +9,10 @@ export function Execution({ draft, onChange }: { readonly draft: Draft; readonly
   const market = draft.orderType === "Market";
   const options = TIMES.filter((value) => !(market && value === "GTC")).map((value) => ({ value, label: t(`ticket.${value}`) }));
   return (
-    <div className="grid grid-cols-[1fr_auto] items-end gap-3">
-      <Select label={t("ticket.timeInForce")} options={options} value={draft.timeInForce} onChange={(timeInForce) => onChange({ timeInForce })} />
+    <div className="flex items-end gap-3">
+      <div className="flex-1">
+        <Select label={t("ticket.timeInForce")} options={options} value={draft.timeInForce} onChange={(timeInForce) => onChange({ timeInForce })} />
+      </div>
       {!market && (
         <label title={t("ticket.postOnlyHint")} className="flex h-9 items-center gap-2">
           <input

@@ -1,7 +1,7 @@
 import { Link } from "@tanstack/react-router";
 
 import type { Market } from "@/api/types";
-import { formatDecimal, formatPercent, groupThousands } from "@/market/decimal";
+import { display, formatPercent } from "@/market/decimal";
 import type { Draft, OrderType, Side } from "@/market/ticket";
 import { useUser } from "@/state/exchange";
 import { useTicket } from "@/state/ticket";
@@ -32,7 +32,7 @@ export function OrderTicket({ market, titleHidden = false }: { readonly market: 
         <div className="flex justify-between text-xs">
           <span className="text-muted">{t("ticket.available")}</span>
           <span data-testid="available">
-            {form.available ? groupThousands(formatDecimal(form.available, 2)) : "–"} {form.paidAsset}
+            {form.available ? display(form.available) : "–"} {form.paidAsset}
           </span>
         </div>
         <PriceField market={market} draft={draft} form={form} />
@@ -42,7 +42,7 @@ export function OrderTicket({ market, titleHidden = false }: { readonly market: 
           onChange={(quantity) => form.type({ quantity })}
           inputMode="decimal"
           autoComplete="off"
-          placeholder={market.quantity_min}
+          placeholder="0.00"
           suffix={market.base}
           error={form.refusal?.field === "quantity" && <RefusalNotice refusal={form.refusal} onUse={form.use} />}
         />

@@ -1,5 +1,5 @@
 import type { Market } from "@/api/types";
-import { formatDecimal, groupThousands } from "@/market/decimal";
+import { display } from "@/market/decimal";
 import { estimateOf, notionalOf, type Draft } from "@/market/ticket";
 import { useExchange, useHeld } from "@/state/exchange";
 import type { DepthFeed } from "@/state/feeds";
@@ -17,7 +17,7 @@ export function OrderValue({ market, draft }: { readonly market: Market; readonl
         <span className="text-muted">{draft.orderType === "Limit" ? t("ticket.total") : t("ticket.estimate")}</span>
         <span data-testid="order-value" className="font-semibold">
           {draft.orderType === "Limit" ? (
-            notional ? groupThousands(formatDecimal(notional, 2)) : "–"
+            notional ? display(notional) : "–"
           ) : (
             <LiveText key={draft.side + draft.quantity} source={feed} read={(live) => estimate(draft, live)} />
           )}{" "}
@@ -33,7 +33,7 @@ export function OrderValue({ market, draft }: { readonly market: Market; readonl
 
 function estimate(draft: Draft, feed: DepthFeed): { text: string } {
   const value = estimateOf(draft, feed.book);
-  return { text: value ? groupThousands(formatDecimal(value.notional, 2)) : "–" };
+  return { text: value ? display(value.notional) : "–" };
 }
 
 function warning(draft: Draft, feed: DepthFeed): { text: string } {
