@@ -13,10 +13,7 @@ import uvicorn
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 
-from engine.matching import Shard
-
 from exchange.corridor.corridor import Corridor
-from exchange.corridor.live import Changes
 from exchange.gateway.app import create_app
 from exchange.gateway.context import Exchange
 from exchange.gateway.hub import Hub
@@ -55,15 +52,9 @@ async def open_exchange(settings: Settings) -> AsyncIterator[RunningExchange]:
     assert settings.database_url is not None, "whoever opens an exchange has a database by now"
     database = await open_database(settings.database_url)
     projections = ProjectionRunner(database.dsn, SHARD)
-    hub: Hub | None = None
-
-    def publish(changes: Changes, shard: Shard) -> None:
-        assert hub is not None
-        hub.publish(changes, shard)
-
-    corridor = Corridor(database.dsn, SHARD, projections, publish)
+    corridor = Corridor(database.dsn, SHARD, projections)
     hub = Hub(corridor.catalogue, corridor.live)
-    corridor.on_term = hub.begin_term
+    corridor.tell(on_term=hub.begin_term, on_changes=hub.publish)
     exchange = RunningExchange(
         settings=settings,
         database=database,

@@ -73,11 +73,12 @@ class Told:
 class Corridor:
     """Submit commands to the shard that this process leads; see the module."""
 
-    def __init__(self, dsn: str, shard_number: int, projections: Projections, publish: Callable[[Changes, Shard], None]) -> None:
+    def __init__(self, dsn: str, shard_number: int, projections: Projections) -> None:
         self._dsn = dsn
         self._shard_number = shard_number
         self._projections = projections
-        self._publish = publish
+        self._on_term: Callable[[Shard], None] = lambda shard: None
+        self._on_changes: Callable[[Changes], None] = lambda changes: None
         self._tables = TermTables(dsn, shard_number)
         self._told = Told()
         self._shard = Shard()
@@ -85,7 +86,6 @@ class Corridor:
         self._client_orders: ClientOrders | None = None
         self._snapshot_sequence = 0
         self._snapshot_task: asyncio.Task[None] | None = None
-        self.on_term: Callable[[], None] = lambda: None  # called when a term begins, with the live state renewed
         self.role: Role = "starting"
         self.epoch = 0
         self.failure: str | None = None  # why the shard is halted
@@ -138,6 +138,10 @@ class Corridor:
         if self._writer is None or self.role != "leader":
             raise unavailable()
         return self._writer
+
+    def tell(self, *, on_term: Callable[[Shard], None], on_changes: Callable[[Changes], None]) -> None:
+        """Name who hears of a new term (the live state is renewed then) and of every durable batch's changes."""
+        self._on_term, self._on_changes = on_term, on_changes
 
     # Terms of leadership
 
@@ -197,27 +201,25 @@ class Corridor:
 
     async def _prepare(self) -> None:
         """Bring what is kept in memory beside the engine to the engine's sequence."""
-        sequence = self._shard.sequence
-        for definition in self._shard.definitions():
-            self.catalogue.define(definition)
         client_orders = ClientOrders(self._tables.find_entry, lambda: self._projections.watermark)
         await client_orders.load(self._tables.client_order_ids())
         self._client_orders = client_orders
-        await self._begin_live(sequence)
+        await self._begin_live(self._shard.sequence)
 
     async def _begin_live(self, sequence: int) -> None:
+        definitions = self._shard.definitions()
         open_orders = await self._tables.open_orders()
         if len(open_orders) != self._shard.open_orders:
-            raise JournalCorrupt(
-                sequence, f"the tables hold {len(open_orders)} open orders and the engine {self._shard.open_orders}: rebuild the projections"
-            )
-        trades = {market: await self._latest_trades(market) for market in self.catalogue.markets}
+            what = f"the tables hold {len(open_orders)} open orders and the engine {self._shard.open_orders}"
+            raise JournalCorrupt(sequence, f"{what}: rebuild the projections")
+        trades = {market: await self._latest_trades(market) for market in Catalogue(definitions).markets}
         latest_ns = max((market[-1].timestamp_ns for market in trades.values() if market), default=0)
-        minutes = await self._tables.minutes(latest_ns - DAY_MINUTES * MINUTE_NS)
-        self.live.timestamp_ns = latest_ns
-        self.live.begin(
-            sequence, open_orders, {market: [Minute(*row) for row in rows] for market, rows in minutes.items()}, trades
-        )
+        rows = await self._tables.minutes(latest_ns - DAY_MINUTES * MINUTE_NS)
+        minutes = {market: [Minute(*row) for row in of_market] for market, of_market in rows.items()}
+        # Readers see markets and their state together, or neither: nothing awaits from here on.
+        for definition in definitions:
+            self.catalogue.define(definition)
+        self.live.begin(sequence, latest_ns, open_orders, minutes, trades)
 
     async def _latest_trades(self, market: int) -> list[Event]:
         trades = []
@@ -232,7 +234,7 @@ class Corridor:
             if self._shard.sequence == 0:
                 await asyncio.gather(*[writer.submit(command) for command in genesis()])
             self.failure = None
-            self.on_term()
+            self._on_term(self._shard)
             self.role = "leader"
             await asyncio.shield(writing)
         except asyncio.CancelledError:
@@ -247,7 +249,7 @@ class Corridor:
         for account in changes.accounts:
             self._told.tell(account, changes.sequence)
         self._projections.nudge(changes.sequence)
-        self._publish(changes, self._shard)
+        self._on_changes(changes)
         measure.observe_changes(changes, self.catalogue)
         if changes.sequence - self._snapshot_sequence >= SNAPSHOT_EVERY and self._snapshot_task is None:
             self._start_snapshot()

@@ -126,12 +126,13 @@ class Live:
     def begin(
         self,
         sequence: int,
+        timestamp_ns: int,
         open_orders: Iterable[OrderState],
         minutes: Mapping[int, Sequence[Minute]],
         latest_trades: Mapping[int, Sequence[Event]],
     ) -> None:
         """Start a term from the tables, which are as far as ``sequence``. Trades and minutes oldest first."""
-        self.sequence = sequence
+        self.sequence, self.timestamp_ns = sequence, timestamp_ns
         self.orders.clear()
         self._ended.clear()
         self.orders_of.clear()

@@ -117,7 +117,7 @@ class Hub:
         self._live = live
         self._streams: dict[int, MarketStreams] = {}
         self._private: dict[int, Channel] = {}
-        self._shard: Shard | None = None
+        self._shard = Shard()
         self.connections: set[Subscriber] = set()
 
     @property
@@ -128,9 +128,8 @@ class Hub:
 
     # From the corridor
 
-    def publish(self, changes: Changes, shard: Shard) -> None:
+    def publish(self, changes: Changes) -> None:
         """Take what a durable batch changed."""
-        self._shard = shard
         for number, levels in changes.levels.items():
             streams = self._market(number)
             streams.changed_levels |= levels
@@ -142,8 +141,9 @@ class Hub:
                 if account in self._private:
                     self._publish_private(account, changes)
 
-    def begin_term(self) -> None:
+    def begin_term(self, shard: Shard) -> None:
         """After a recovery the streams go on from another state: everybody gets new snapshots by connecting again."""
+        self._shard = shard
         self.close_all(1012, "the exchange recovered: connect again")
         self._streams.clear()
         self._private.clear()
@@ -293,8 +293,6 @@ class Hub:
 
     def _balances(self, account: int) -> list[Message]:
         # Read between a commit and the next batch, when the engine's balances are the journal's.
-        if self._shard is None:
-            return []
         balances = []
         for asset in self._catalogue.assets.values():
             available, held = self._shard.balance(account, asset.number)

@@ -129,7 +129,7 @@ async def _open_market(
         return None
     await ensure_demo_account(exchange, secrets["DEMO_PASSWORD"])
     tell(f"demo login  {USERNAME} / {secrets['DEMO_PASSWORD']}")
-    environ = {"EXCHANGE_DEMO_ROBOT_PASSWORD": secrets["EXCHANGE_DEMO_ROBOT_PASSWORD"], "EXCHANGE_LOG_PREFIX": "demo"}
+    environ = {"EXCHANGE_DEMO_ROBOT_PASSWORD": secrets["EXCHANGE_DEMO_ROBOT_PASSWORD"]}
     child = start_child(["demo", "--url", url.replace("localhost", "127.0.0.1")], environ)
     tell("demo market running; stop everything with Ctrl-C")
     return child
