@@ -15,6 +15,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
+import asyncpg
+
 from engine.matching import Shard
 
 from exchange.contracts.catalogue import Catalogue
@@ -26,7 +28,7 @@ from exchange.corridor.recovery import recover
 from exchange.corridor.writer import Writer, unavailable
 from exchange.corridor import measure
 from exchange.storage.database import DatabaseUnreachable
-from exchange.storage.journal import Entry, Fenced, JournalCorrupt, JournalError, JournalLeader, lead, save_snapshot
+from exchange.storage.journal import BROKEN, Entry, JournalCorrupt, JournalError, JournalLeader, lead, save_snapshot
 from exchange.storage.term import TermTables
 
 logger = logging.getLogger(__name__)
@@ -37,6 +39,10 @@ SNAPSHOT_EVERY = 50_000  # commands; bounds the tail that a start executes again
 LEASE_POLL_S = 0.25
 RETRY_S = 1.0
 TOLD_MAX = 100_000  # accounts; at the bound the longest unheard of reads as if it had been told everything
+
+
+#: What ends a term and passes: Postgres is away, stopping, or short of something.
+PASSING = (JournalError, DatabaseUnreachable, asyncpg.PostgresError, *BROKEN)
 
 
 class Projections(Protocol):
@@ -151,15 +157,13 @@ class Corridor:
             try:
                 await self._term()
             except JournalCorrupt as error:
-                self._halt(error)
-                logger.critical("the shard stays halted: %s; verify the journal before starting again", error)
-                await asyncio.Event().wait()
-            except Fenced as error:
-                self._halt(error)
-            except (JournalError, DatabaseUnreachable, OSError) as error:
+                await self._stay_halted(error)
+            except PASSING as error:
                 self._halt(error)
                 logger.error("the shard is halted: %s; recovering from the journal in %.0f s", error, RETRY_S)
                 await asyncio.sleep(RETRY_S)
+            except Exception as error:  # a broken invariant: going on would make it worse
+                await self._stay_halted(error)
 
     async def _term(self) -> None:
         leader = await self._win_lease()
@@ -172,7 +176,7 @@ class Corridor:
             following = asyncio.create_task(self._projections.run(), name="projections")
             await self._catch_up(following)
             await self._prepare()
-            await self._lead(leader)
+            await self._lead(leader, following)
         finally:
             if following is not None:
                 following.cancel()
@@ -227,7 +231,8 @@ class Corridor:
             trades += [event for event in read_events(entry.events) if event.trade_id == trade_id]
         return trades
 
-    async def _lead(self, leader: JournalLeader) -> None:
+    async def _lead(self, leader: JournalLeader, following: "asyncio.Task[None]") -> None:
+        """Take orders until the journal or the tables fail, or this is cancelled."""
         self._writer = writer = Writer(leader, self._shard, self._committed)
         writing = asyncio.create_task(writer.run(), name="writer")
         try:
@@ -236,12 +241,14 @@ class Corridor:
             self.failure = None
             self._on_term(self._shard)
             self.role = "leader"
-            await asyncio.shield(writing)
-        except asyncio.CancelledError:
+            await asyncio.wait((writing, following), return_when=asyncio.FIRST_COMPLETED)
+        finally:
             writer.stop()
-            await writing
-            await self._keep_snapshot()
-            raise
+            await asyncio.wait([writing])
+            if writing.exception() is None:
+                await self._keep_snapshot()
+        writing.result()  # raises why the journal failed
+        following.result()  # raises why the tables cannot follow
 
     def _committed(self, entries: Sequence[Entry]) -> None:
         """Called by the writer when entries are durable, before their owners are answered."""
@@ -274,6 +281,11 @@ class Corridor:
             await self._snapshot_task
         if self._shard.sequence > self._snapshot_sequence:
             await self._save_snapshot(self._shard.sequence, self._shard.digest(), self._shard.snapshot())
+
+    async def _stay_halted(self, error: Exception) -> None:
+        self._halt(error)
+        logger.critical("the shard stays halted: %s", error, exc_info=not isinstance(error, JournalCorrupt))
+        await asyncio.Event().wait()
 
     def _halt(self, error: Exception) -> None:
         self.role = "halted"

@@ -21,6 +21,10 @@ FENCED_SQLSTATE = "EX001"
 _LEADER_LOCK_CLASS = 0x45584C44
 
 
+#: How asyncpg tells that a connection is gone. InternalClientError: the server ended the session between two statements.
+BROKEN = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+
 class JournalError(Exception):
     """The journal cannot be appended to or read."""
 
@@ -145,7 +149,7 @@ class JournalLeader(JournalReader):
             if isinstance(error, asyncpg.OperatorInterventionError):
                 raise AppendFailed(f"Postgres is stopping: {error}") from error
             raise JournalError(f"Postgres refused the append: {error}") from error
-        except (OSError, asyncpg.InterfaceError, TimeoutError) as error:
+        except BROKEN as error:
             raise AppendFailed(f"the connection to the journal broke: {error}") from error
         self._chain = chain
 
@@ -153,7 +157,7 @@ class JournalLeader(JournalReader):
         """Give the leadership up."""
         try:
             await self._connection.close(timeout=2)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except (asyncpg.PostgresError, *BROKEN):
             self._connection.terminate()
 
 
@@ -172,7 +176,7 @@ async def lead(dsn: str, shard: int, holder: str) -> JournalLeader | None:
             "ON CONFLICT (shard) DO UPDATE SET epoch = lease.epoch + 1, holder = $2, acquired_ns = $3 RETURNING epoch",
             shard, holder, time.time_ns(),
         )  # fmt: skip
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (asyncpg.PostgresError, *BROKEN) as error:
         connection.terminate()
         raise JournalError(f"cannot take the lead at {describe(dsn)}: {error}") from error
     return JournalLeader(connection, shard, epoch)
