@@ -168,7 +168,10 @@ EVENT = np.dtype(
         ("price_ticks", "<i8"),
         ("quantity_lots", "<i8"),  # ACCEPTED: of the order. TRADED: of the trade. CANCELLED: what was cancelled
         ("remaining_lots", "<i8"),  # of the order after the event; of a trade: the taker's
-        ("amount", "<i8"),  # ACCEPTED: units held. TRADED: notional in quote units. CANCELLED: units released. Transfers: units
+        (
+            "amount",
+            "<i8",
+        ),  # ACCEPTED: units held. TRADED: notional in quote units. CANCELLED: units released. Transfers: units
         ("maker_order_id", "<u8"),
         ("maker_account", "<u8"),
         ("maker_remaining_lots", "<i8"),

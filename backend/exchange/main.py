@@ -1,6 +1,6 @@
 """The composition root: the only place that names concrete classes and joins them.
 
-    settings ─> database ─> projections ─> corridor ─> hub ─> gateway (FastAPI, order entry, streams)
+settings ─> database ─> projections ─> corridor ─> hub ─> gateway (FastAPI, order entry, streams)
 """
 
 import asyncio

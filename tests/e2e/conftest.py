@@ -12,7 +12,13 @@ from exchange.settings import REPOSITORY_FRONTEND
 from tests.support.server import ExchangeServer
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM_ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync")
+CHROMIUM_ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 
 
 def chromium_path() -> str | None:
@@ -23,7 +29,9 @@ def chromium_path() -> str | None:
 
 @pytest.fixture(scope="session", autouse=True)
 def built_frontend() -> Path:
-    assert (REPOSITORY_FRONTEND / "index.html").is_file(), "build the frontend first: make test does, or npm run build in frontend/"
+    assert (REPOSITORY_FRONTEND / "index.html").is_file(), (
+        "build the frontend first: make test does, or npm run build in frontend/"
+    )
     return REPOSITORY_FRONTEND
 
 

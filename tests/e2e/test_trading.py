@@ -39,7 +39,10 @@ def place(page: Page, side: str, price: str, quantity: str) -> None:
 
 
 def ladder(page: Page) -> list[str]:
-    return [" ".join(row.inner_text().split()) for row in page.get_by_role("table", name="Order book").get_by_role("row").all()]
+    return [
+        " ".join(row.inner_text().split())
+        for row in page.get_by_role("table", name="Order book").get_by_role("row").all()
+    ]
 
 
 def test_two_traders_a_partial_fill_a_cancel_and_a_reconnect(exchange: ExchangeServer, open_page: OpenPage) -> None:
@@ -99,7 +102,9 @@ def test_a_refusal_says_what_to_change_and_offers_it(exchange: ExchangeServer, o
     sign_up(page, exchange.url, "poor-pete")
     fund(exchange, "poor-pete", USD="100")
     place(page, "Buy", "50000.00", "1")
-    expect(page.get_by_text(re.compile("available balance|too low|Insufficient|not enough", re.I)).first).to_be_visible()
+    expect(
+        page.get_by_text(re.compile("available balance|too low|Insufficient|not enough", re.I)).first
+    ).to_be_visible()
     _, trades = exchange.call("GET", "/api/v1/markets/BTC-USD/depth")
     assert trades["bids"] == []
 

@@ -59,7 +59,10 @@ def check_books(exchange: ExchangeServer) -> Shard:
     shard = replayed(exchange)
     exchange.call("GET", "/api/v1/health")
     _wait_for_tables(exchange, shard.sequence)
-    balances = {(r["account"], r["asset"]): (int(r["available"]), int(r["held"])) for r in read(exchange, "SELECT * FROM balances")}
+    balances = {
+        (r["account"], r["asset"]): (int(r["available"]), int(r["held"]))
+        for r in read(exchange, "SELECT * FROM balances")
+    }
     explained: dict[tuple[int, int], tuple[int, int]] = defaultdict(lambda: (0, 0))
     for row in read(
         exchange,

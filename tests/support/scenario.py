@@ -246,14 +246,11 @@ def _write_words(command: bytes, names: Names) -> str:
     match command[1]:
         case CommandKind.DEFINE_ASSET if fields["name"].isalnum():
             return f"asset {fields['name'].decode('ascii')}"
-        case CommandKind.DEFINE_MARKET if set(fields["symbol"].decode("latin-1").split("/")) <= set(
-            names.lists["asset"]
-        ):
-            return f"market {fields['symbol'].decode('ascii')}"
+        case CommandKind.DEFINE_MARKET if names.are_assets(symbol := fields["symbol"].decode("latin-1")):
+            return f"market {symbol}"
         case CommandKind.DEPOSIT | CommandKind.WITHDRAW as kind:
-            return (
-                f"{CommandKind(kind).name.lower()} {account} {fields['amount']} {names.name('asset', fields['asset'])}"
-            )
+            verb = CommandKind(kind).name.lower()
+            return f"{verb} {account} {fields['amount']} {names.name('asset', fields['asset'])}"
         case CommandKind.CANCEL:
             return f"cancel {account} {fields['order_id']}"
         case CommandKind.PLACE if fields["side"] in set(Side):

@@ -116,7 +116,9 @@ class ExchangeServer:
         except urllib.error.HTTPError as error:
             return error.code, _decoded(error.read(), error.headers.get("Content-Type", ""))
 
-    def trader(self, username: str, funds: dict[str, str] | None = None, password: str = "correct horse battery") -> str:
+    def trader(
+        self, username: str, funds: dict[str, str] | None = None, password: str = "correct horse battery"
+    ) -> str:
         """Register an account with demo money and return its access token."""
         status, answer = self.call("POST", "/api/v1/auth/register", {"username": username, "password": password})
         assert status == 201, answer

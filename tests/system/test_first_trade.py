@@ -48,14 +48,18 @@ def test_two_traders_trade_and_every_unit_is_accounted_for(exchange_server: Exch
     _, resting = exchange_server.call("POST", "/api/v1/orders", order("Buy", "3000.00", "2"), buyer)
     status, taken = exchange_server.call("POST", "/api/v1/orders", order("Sell", "2900.00", "0.5"), seller)
     assert (status, taken["status"], taken["average_price"]) == (201, "Filled", "3000")
-    assert [(fill["price"], fill["quantity"], fill["liquidity"]) for fill in taken["fills"]] == [("3000.00", "0.5", "Taker")]
+    assert [(fill["price"], fill["quantity"], fill["liquidity"]) for fill in taken["fills"]] == [
+        ("3000.00", "0.5", "Taker")
+    ]
     # The seller receives 1500 less 0.2 %, the buyer 0.5 less 0.1 %.
     assert balances(exchange_server, seller) == {"ETH": ("2.5", "0"), "USD": ("1497", "0")}
     assert balances(exchange_server, buyer) == {"ETH": ("0.4995", "0"), "USD": ("4000", "4500")}
     _, mine = exchange_server.call("GET", f"/api/v1/orders/{resting['order_id']}", token=buyer)
     assert (mine["status"], mine["filled_quantity"], mine["remaining_quantity"]) == ("PartiallyFilled", "0.5", "1.5")
     _, fills = exchange_server.call("GET", f"/api/v1/orders/{resting['order_id']}/trades", token=buyer)
-    assert [(fill["liquidity"], fill["fee"], fill["fee_asset"]) for fill in fills["items"]] == [("Maker", "0.0005", "ETH")]
+    assert [(fill["liquidity"], fill["fee"], fill["fee_asset"]) for fill in fills["items"]] == [
+        ("Maker", "0.0005", "ETH")
+    ]
     _, cancelled = exchange_server.call("DELETE", f"/api/v1/orders/{resting['order_id']}", token=buyer)
     assert (cancelled["status"], cancelled["filled_quantity"], len(cancelled["fills"])) == ("Cancelled", "0.5", 1)
     _, trades = exchange_server.call("GET", "/api/v1/markets/ETH-USD/trades?limit=1")
@@ -64,7 +68,9 @@ def test_two_traders_trade_and_every_unit_is_accounted_for(exchange_server: Exch
     assert candles["items"][-1]["close"] == "3000.00"
 
 
-def test_a_retried_order_is_the_same_order_however_often_it_comes(exchange_server: ExchangeServer, trader: Trader) -> None:
+def test_a_retried_order_is_the_same_order_however_often_it_comes(
+    exchange_server: ExchangeServer, trader: Trader
+) -> None:
     token = trader(USD="1000000")
     body = order("Buy", "1000.00", "1", client_order_id=f"retry-{uuid.uuid4().hex[:8]}")
     with ThreadPoolExecutor(20) as pool:
@@ -99,10 +105,17 @@ def test_reads_never_lag_what_their_owner_was_told(exchange_server: ExchangeServ
         assert (status, read["sequence"]) == (200, placed["sequence"])
 
 
-def test_market_orders_take_what_rests_and_cancel_the_remainder(exchange_server: ExchangeServer, trader: Trader) -> None:
+def test_market_orders_take_what_rests_and_cancel_the_remainder(
+    exchange_server: ExchangeServer, trader: Trader
+) -> None:
     maker, taker = trader(BTC="2"), trader(USD="1000000")
     exchange_server.call("POST", "/api/v1/orders", MANUAL_ORDER | {"side": "Sell", "price": "70000.00"}, maker)
     market = {"symbol": "BTC/USD", "side": "Buy", "quantity": "3", "order_type": "Market"}
     status, taken = exchange_server.call("POST", "/api/v1/orders", market, taker)
-    assert (status, taken["status"], taken["filled_quantity"], taken["end_reason"]) == (201, "Cancelled", "1", "NO_LIQUIDITY")
+    assert (status, taken["status"], taken["filled_quantity"], taken["end_reason"]) == (
+        201,
+        "Cancelled",
+        "1",
+        "NO_LIQUIDITY",
+    )
     assert balances(exchange_server, taker)["USD"] == ("930000", "0")

@@ -70,7 +70,9 @@ async def trade(session: aiohttp.ClientSession, url: str, token: str, rng: rando
             raise AssertionError((answer.status, content))
 
 
-async def load_until_killed(exchange: ExchangeServer, tokens: list[str], rng: random.Random, evidence: Evidence) -> None:
+async def load_until_killed(
+    exchange: ExchangeServer, tokens: list[str], rng: random.Random, evidence: Evidence
+) -> None:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         workers = [
             asyncio.create_task(trade(session, exchange.url, token, random.Random(rng.random()), evidence))
@@ -106,7 +108,10 @@ def test_kill_9_loses_and_doubles_nothing(own_exchange: ExchangeServer) -> None:
     for number in range(TRADERS):
         exchange.trader(f"trader-{number}", funds)
     for kill in range(KILLS):
-        login = [("POST", "/api/v1/auth/login", {"username": f"trader-{n}", "password": "correct horse battery"}) for n in range(TRADERS)]
+        login = [
+            ("POST", "/api/v1/auth/login", {"username": f"trader-{n}", "password": "correct horse battery"})
+            for n in range(TRADERS)
+        ]
         tokens = [exchange.call(*call)[1]["access_token"] for call in login]
         asyncio.run(load_until_killed(exchange, tokens, rng, evidence))
         exchange.start(wait=False)
@@ -116,8 +121,12 @@ def test_kill_9_loses_and_doubles_nothing(own_exchange: ExchangeServer) -> None:
             exchange.start(wait=False)
         exchange.wait_ready()
         resolve_unknown(exchange, evidence)
-        print(f"kill {kill + 1}/{KILLS}: {len(evidence.acknowledged)} acknowledged, {len(evidence.cancelled)} cancelled")
-    orders = {row["client_order_id"]: row for row in read(exchange, "SELECT client_order_id, order_id, status FROM orders")}
+        print(
+            f"kill {kill + 1}/{KILLS}: {len(evidence.acknowledged)} acknowledged, {len(evidence.cancelled)} cancelled"
+        )
+    orders = {
+        row["client_order_id"]: row for row in read(exchange, "SELECT client_order_id, order_id, status FROM orders")
+    }
     assert {client_id: str(row["order_id"]) for client_id, row in orders.items()} == evidence.acknowledged
     by_id = {str(row["order_id"]): row["status"] for row in orders.values()}
     assert all(by_id[order_id] == 4 for order_id in evidence.cancelled), "a cancel that was answered stays"

@@ -6,7 +6,6 @@ import os
 import click
 
 
-
 def database_url() -> str:
     """Return DATABASE_URL, which these commands need: the embedded server runs only while `exchange serve` does."""
     url = os.environ.get("DATABASE_URL", "")
@@ -78,5 +77,3 @@ def rebuild(projections: tuple[str, ...]) -> None:
         asyncio.run(run())
     except ValueError as error:
         raise click.ClickException(str(error)) from error
-
-

@@ -8,7 +8,16 @@ from pathlib import Path
 import click
 
 #: Everything that an installation keeps in its home; nothing else there is touched.
-KEPT = ("postgres", "postgres-socket", "postgres-18", "postgres.log", "postgres.log.1", "secrets.json", "secrets.new", "exchange.lock")
+KEPT = (
+    "postgres",
+    "postgres-socket",
+    "postgres-18",
+    "postgres.log",
+    "postgres.log.1",
+    "secrets.json",
+    "secrets.new",
+    "exchange.lock",
+)
 
 
 @click.command()
@@ -27,7 +36,7 @@ def reset(yes: bool) -> None:
     if not entries:
         click.echo(f"nothing to remove in {home}")
         return
-    with _alone(home):
+    with HomeLock(home):
         if not yes:
             click.confirm(f"Remove the exchange in {home}, with every order, trade and balance?", abort=True)
         for path in entries:
@@ -40,7 +49,7 @@ def reset(yes: bool) -> None:
     click.echo(f"removed {len(entries)} entries from {home}")
 
 
-class _alone:
+class HomeLock:
     """Holds the home's lock, which a running exchange has."""
 
     def __init__(self, home: Path) -> None:

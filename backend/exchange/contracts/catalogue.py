@@ -5,7 +5,6 @@ import struct
 from collections.abc import Iterable
 
 from engine.records import ASSET_COMMAND, MARKET_COMMAND, CommandKind, Reason
-
 from exchange.contracts.refusals import EdgeReason, refuse
 from exchange.contracts.units import Asset, Market
 
@@ -84,7 +83,9 @@ class Catalogue:
     def _require_definitions(self) -> None:
         # Every journal begins with definitions: without any, the exchange is still reading it, and "unknown" would be a lie.
         if not self.markets:
-            raise refuse(EdgeReason.UNAVAILABLE, "the exchange is starting and does not know its markets yet", retry_after_s=1)
+            raise refuse(
+                EdgeReason.UNAVAILABLE, "the exchange is starting and does not know its markets yet", retry_after_s=1
+            )
 
     def _nearest_symbol(self, symbol: object) -> str | None:
         if not isinstance(symbol, str):

@@ -59,7 +59,9 @@ def withdraw(account: int, asset: int, amount: int) -> bytearray:
 
 def _order_command(kind: CommandKind, account: int, order_id: int, asset: int, amount: int) -> bytearray:
     return bytearray(
-        _ORDER.pack(LAYOUT_VERSION, kind, 0, 0, 0, 0, 0, 0, 0, account, order_id, 0, asset, 0, 0, amount, 0, 0, 0, b"", 0)
+        _ORDER.pack(
+            LAYOUT_VERSION, kind, 0, 0, 0, 0, 0, 0, 0, account, order_id, 0, asset, 0, 0, amount, 0, 0, 0, b"", 0
+        )
     )
 
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from engine.records import EVENT, EVENT_SIZE, EventKind, Reason
-
 from exchange.contracts.refusals import Refusal
 
 _EVENT = struct.Struct("<BBBBBBHQqIIQQqqqqQQqqqqQ")

@@ -5,7 +5,6 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 from engine.records import FLAG_POST_ONLY, OrderType, Reason, Side, TimeInForce
-
 from exchange.contracts.events import Event
 from exchange.contracts.units import Market, format_decimal
 
@@ -112,8 +111,28 @@ def fills_of(trade: Event) -> tuple[Fill, Fill]:
         trade.trade_id, trade.market, trade.price_ticks, trade.quantity_lots, trade.timestamp_ns,
     )  # fmt: skip
     return (
-        Fill(trade_id, trade.order_id, market, trade.side, price_ticks, quantity_lots, False, trade.taker_fee, executed_ns),
-        Fill(trade_id, trade.maker_order_id, market, maker_side, price_ticks, quantity_lots, True, trade.maker_fee, executed_ns),
+        Fill(
+            trade_id,
+            trade.order_id,
+            market,
+            trade.side,
+            price_ticks,
+            quantity_lots,
+            False,
+            trade.taker_fee,
+            executed_ns,
+        ),
+        Fill(
+            trade_id,
+            trade.maker_order_id,
+            market,
+            maker_side,
+            price_ticks,
+            quantity_lots,
+            True,
+            trade.maker_fee,
+            executed_ns,
+        ),
     )
 
 

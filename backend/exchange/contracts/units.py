@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from engine.records import UNITS_MAX, Reason
-
 from exchange.contracts.refusals import AnyReason, EdgeReason, refuse
 
 DECIMAL_TEXT = re.compile(r"(0|[1-9]\d{0,23})(?:\.(\d{1,24}))?", re.ASCII)
@@ -27,7 +26,7 @@ def parse_decimal(text: object, field: str) -> tuple[int, int]:
     if not isinstance(text, str):
         raise refuse(
             EdgeReason.FIELD_INVALID,
-            f"{field} must be a decimal string such as \"1.5\", not a JSON {type(text).__name__}",
+            f'{field} must be a decimal string such as "1.5", not a JSON {type(text).__name__}',
             field=field,
             limit="a decimal string",
         )
@@ -36,7 +35,7 @@ def parse_decimal(text: object, field: str) -> tuple[int, int]:
         raise refuse(
             EdgeReason.FIELD_INVALID,
             f"{field} must be a plain non-negative decimal string of at most {_FRACTION_DIGITS_MAX} digits on a side "
-            f"of the point, such as \"1.5\"; got {text[:60]!r}",
+            f'of the point, such as "1.5"; got {text[:60]!r}',
             field=field,
             limit="a decimal string",
         )
@@ -70,7 +69,13 @@ class Asset:
         unit = format_decimal(1, self.scale)
         if rest:
             nearest = format_decimal(min(max(units, 1), UNITS_MAX - 1), self.scale)
-            raise refuse(reason, f"{field} {text} is finer than one unit of {self.name}", field=field, limit=unit, nearest=nearest)
+            raise refuse(
+                reason,
+                f"{field} {text} is finer than one unit of {self.name}",
+                field=field,
+                limit=unit,
+                nearest=nearest,
+            )
         if units < 1:
             raise refuse(reason, f"{field} must be at least {unit} {self.name}", field=field, limit=unit, nearest=unit)
         if units >= UNITS_MAX:
@@ -176,7 +181,9 @@ class Market:
         lot = self.lot_units * _POWERS[common - self.base.scale]
         lots, rest = divmod(value * _POWERS[common - scale], lot)
         if rest:
-            nearest = self.quantity_text(min(max(lots + (2 * rest >= lot), self.quantity_lots_min), self.quantity_lots_max))
+            nearest = self.quantity_text(
+                min(max(lots + (2 * rest >= lot), self.quantity_lots_min), self.quantity_lots_max)
+            )
             raise refuse(
                 Reason.QUANTITY_OFF_LOT,
                 f"quantity {text} is not a multiple of the lot size {self.lot_size}; the nearest valid quantity is {nearest}",
@@ -203,7 +210,9 @@ class Market:
             detail = f"price x quantity must be at most {limit} {self.quote.name}: quantity {nearest} at this price"
             raise refuse(Reason.NOTIONAL_TOO_LARGE, detail, field="quantity", limit=limit, nearest=nearest)
 
-    def _check_range(self, reason: Reason, field: str, value: int, low: int, high: int, text: Callable[[int], str]) -> None:
+    def _check_range(
+        self, reason: Reason, field: str, value: int, low: int, high: int, text: Callable[[int], str]
+    ) -> None:
         if low <= value <= high:
             return
         bound = text(low if value < low else high)

@@ -8,10 +8,9 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+from engine.records import Reason
 from exchange.contracts.refusals import refuse
 from exchange.storage.journal import Entry
-
-from engine.records import Reason
 
 RECENT_MAX = 100_000  # at the bound: the oldest that the tables have is forgotten here
 FILTER_BITS = 1 << 27  # 16 MiB: one false alarm in 300 at ten million ids; a false alarm costs one look-up

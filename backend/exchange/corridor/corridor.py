@@ -18,15 +18,14 @@ from typing import Literal, Protocol
 import asyncpg
 
 from engine.matching import Shard
-
 from exchange.contracts.catalogue import Catalogue
 from exchange.contracts.events import Event, read_events
+from exchange.corridor import measure
 from exchange.corridor.client_orders import ClientOrders
 from exchange.corridor.genesis import genesis
 from exchange.corridor.live import DAY_MINUTES, LATEST_TRADES, MINUTE_NS, Changes, Live, Minute
 from exchange.corridor.recovery import recover
 from exchange.corridor.writer import Writer, unavailable
-from exchange.corridor import measure
 from exchange.storage.database import DatabaseUnreachable
 from exchange.storage.journal import BROKEN, Entry, JournalCorrupt, JournalError, JournalLeader, lead, save_snapshot
 from exchange.storage.term import TermTables

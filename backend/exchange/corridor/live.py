@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from sortedcontainers import SortedDict
 
 from engine.records import EventKind, Reason, Side, TimeInForce
-
 from exchange.contracts import commands
 from exchange.contracts.catalogue import Catalogue
 from exchange.contracts.events import Event, read_events

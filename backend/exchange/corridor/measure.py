@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from prometheus_client import Counter
 
 from engine.records import CommandKind, EventKind
-
 from exchange.contracts.catalogue import Catalogue
 from exchange.corridor.live import Changes
 from exchange.observability import metrics

@@ -8,7 +8,6 @@ import logging
 import time
 
 from engine.matching import Shard, SnapshotError
-
 from exchange.storage.journal import GENESIS, Entry, JournalCorrupt, JournalReader
 
 logger = logging.getLogger(__name__)

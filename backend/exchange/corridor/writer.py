@@ -18,7 +18,6 @@ from typing import Protocol
 
 from engine.matching import Shard
 from engine.records import EVENT_SIZE
-
 from exchange.contracts import commands
 from exchange.contracts.refusals import EdgeReason, Refused, refuse
 from exchange.corridor import measure
@@ -67,7 +66,9 @@ class Writer:
         if self._stopping:
             raise unavailable()
         if len(self._inbox) >= INBOX_MAX:
-            raise refuse(EdgeReason.OVERLOADED, f"{INBOX_MAX} commands are waiting already; nothing was placed", retry_after_s=1)
+            raise refuse(
+                EdgeReason.OVERLOADED, f"{INBOX_MAX} commands are waiting already; nothing was placed", retry_after_s=1
+            )
         answer: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
         self._inbox.append((command, answer))
         self._arrived.set()

@@ -6,7 +6,6 @@ The numbers are those of now, a moment after the refusal: advice, while the refu
 from dataclasses import replace
 
 from engine.records import OrderType, Reason, Side
-
 from exchange.contracts.events import Event
 from exchange.contracts.refusals import Refusal
 from exchange.contracts.units import Market
@@ -46,7 +45,9 @@ def _funds(refusal: Refusal, event: Event, market: Market, exchange: Exchange) -
         affordable = available // (event.price_ticks * market.tick_lot_units)
     else:
         affordable = _affordable_at_market(event, available // market.tick_lot_units, exchange)
-    nearest = market.quantity_text(min(affordable, event.quantity_lots)) if affordable >= market.quantity_lots_min else None
+    nearest = (
+        market.quantity_text(min(affordable, event.quantity_lots)) if affordable >= market.quantity_lots_min else None
+    )
     limit = f"{asset.to_text(available)} {asset.name}"
     detail = f"the order needs more than the {limit} available; nothing was placed"
     return replace(refusal, detail=detail, field="quantity", limit=limit, nearest=nearest)

@@ -14,7 +14,6 @@ import msgspec
 
 from engine.matching import Shard
 from engine.records import Side
-
 from exchange.contracts.catalogue import Catalogue
 from exchange.contracts.events import Event
 from exchange.contracts.orders import SIDE_NAMES, render_account_fill, render_order, timestamp_text

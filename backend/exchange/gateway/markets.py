@@ -30,7 +30,9 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCI
 async def list_markets(exchange: CurrentExchange) -> dict[str, Any]:
     """Return every market with its rules and its last 24 hours."""
     if not exchange.catalogue.markets:
-        raise refuse(EdgeReason.UNAVAILABLE, "the exchange is starting and does not know its markets yet", retry_after_s=1)
+        raise refuse(
+            EdgeReason.UNAVAILABLE, "the exchange is starting and does not know its markets yet", retry_after_s=1
+        )
     return {"items": [render_market(exchange, market) for market in exchange.catalogue.markets.values()]}
 
 

@@ -1,6 +1,6 @@
 """Order entry: place and cancel, as raw ASGI beside FastAPI (decision record 0004), since every order passes here.
 
-    bytes ─> OrderRequest ─> PLACE record ─> Corridor.place ─> events ─> Order with fills
+bytes ─> OrderRequest ─> PLACE record ─> Corridor.place ─> events ─> Order with fills
 """
 
 import logging
@@ -13,7 +13,6 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine.records import CLIENT_ORDER_ID_SIZE, FLAG_POST_ONLY, EventKind, OrderType, Reason, Side, TimeInForce
-
 from exchange.contracts import commands
 from exchange.contracts.events import Event, read_events, refusal_of
 from exchange.contracts.orders import STATUS_NAMES, OrderState, fills_of, render_fill, render_order
@@ -170,7 +169,10 @@ class FrontDoor:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] += [(b"x-request-id", request_id(scope).encode()), (b"x-content-type-options", b"nosniff")]
+                message["headers"] += [
+                    (b"x-request-id", request_id(scope).encode()),
+                    (b"x-content-type-options", b"nosniff"),
+                ]
             await send(message)
 
         try:
@@ -201,9 +203,17 @@ def place_command(account: int, market: Market, request: OrderRequest) -> tuple[
     order_type = _choice(request.order_type, "order_type", ORDER_TYPES, Reason.ORDER_TYPE_INVALID, "Limit or Market")
     time_in_force = _time_in_force(request.time_in_force, order_type)
     if not isinstance(request.post_only, bool):
-        raise refuse(EdgeReason.FIELD_INVALID, "post_only must be true or false", field="post_only", limit="true or false")
+        raise refuse(
+            EdgeReason.FIELD_INVALID, "post_only must be true or false", field="post_only", limit="true or false"
+        )
     if request.post_only and (order_type, time_in_force) != (OrderType.LIMIT, TimeInForce.GTC):
-        raise refuse(Reason.FLAGS_INVALID, "post_only needs a Limit order with time_in_force GTC", field="post_only", limit="GTC Limit", nearest="false")
+        raise refuse(
+            Reason.FLAGS_INVALID,
+            "post_only needs a Limit order with time_in_force GTC",
+            field="post_only",
+            limit="GTC Limit",
+            nearest="false",
+        )
     client_order_id = _client_order_id(request.client_order_id)
     quantity_lots = market.quantity_lots(_needed(request.quantity, "quantity"))
     price_ticks = 0
@@ -256,7 +266,11 @@ def _client_order_id(value: object) -> str | None:
     if value is None:
         return None
     limit = f"1 to {CLIENT_ORDER_ID_SIZE} of A-Z a-z 0-9 _ . : -"
-    if not isinstance(value, str) or not 1 <= len(value) <= CLIENT_ORDER_ID_SIZE or not _CLIENT_ORDER_ID_CHARACTERS.issuperset(value):
+    if (
+        not isinstance(value, str)
+        or not 1 <= len(value) <= CLIENT_ORDER_ID_SIZE
+        or not _CLIENT_ORDER_ID_CHARACTERS.issuperset(value)
+    ):
         kept = "".join(filter(_CLIENT_ORDER_ID_CHARACTERS.__contains__, str(value)))[:CLIENT_ORDER_ID_SIZE]
         detail = f"client_order_id must be {limit}"
         raise refuse(Reason.CLIENT_ORDER_ID_INVALID, detail, field="client_order_id", limit=limit, nearest=kept or None)
@@ -273,7 +287,10 @@ def _order_id(path_params: Mapping[str, Any]) -> int:
     text = path_params["order_id"]
     if not (text.isascii() and text.isdigit() and len(text) <= 19 and int(text) < 2**63):
         raise refuse(
-            EdgeReason.FIELD_INVALID, "order_id must be 1 to 19 decimal digits", field="order_id", limit="1 to 19 digits"
+            EdgeReason.FIELD_INVALID,
+            "order_id must be 1 to 19 decimal digits",
+            field="order_id",
+            limit="1 to 19 digits",
         )
     return int(text)
 
@@ -291,7 +308,9 @@ def _decode(body: bytes) -> OrderRequest:
 async def _read_json_body(scope: Scope, receive: Receive) -> bytes:
     content_type = header(scope, b"content-type") or b""
     if not content_type.lower().startswith(b"application/json"):
-        raise refuse(EdgeReason.UNSUPPORTED_MEDIA_TYPE, "send the order with the header `Content-Type: application/json`")
+        raise refuse(
+            EdgeReason.UNSUPPORTED_MEDIA_TYPE, "send the order with the header `Content-Type: application/json`"
+        )
     body: bytes = b""
     while True:
         message = await receive()

@@ -9,7 +9,6 @@ import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from engine.records import Reason
-
 from exchange.contracts.refusals import EdgeReason, Refusal, Refused, refuse
 from exchange.contracts.units import Market
 from exchange.gateway.context import Exchange
@@ -127,7 +126,12 @@ class Connection:
             self._answer({"type": "pong", "id": operation.id, "timestamp_ns": time.time_ns()})
         else:
             operations = "subscribe, unsubscribe, authenticate, ping"
-            raise refuse(EdgeReason.FIELD_INVALID, f"op {operation.op[:40]!r} is not one of {operations}", field="op", limit=operations)
+            raise refuse(
+                EdgeReason.FIELD_INVALID,
+                f"op {operation.op[:40]!r} is not one of {operations}",
+                field="op",
+                limit=operations,
+            )
 
     def _subscribe(self, operation: Operation) -> None:
         if operation.channel == "orders":
@@ -183,13 +187,17 @@ class Connection:
         if operation.channel not in PUBLIC_CHANNELS:
             limit = ", ".join((*PUBLIC_CHANNELS, "orders"))
             given = (operation.channel or "")[:40]
-            raise refuse(EdgeReason.FIELD_INVALID, f"channel {given!r} is not one of {limit}", field="channel", limit=limit)
+            raise refuse(
+                EdgeReason.FIELD_INVALID, f"channel {given!r} is not one of {limit}", field="channel", limit=limit
+            )
         return self._exchange.catalogue.market(operation.symbol)
 
     def _add(self, channel: str, market_number: int) -> None:
         if len(self._subscriptions) >= SUBSCRIPTIONS_MAX and (channel, market_number) not in self._subscriptions:
             limit = str(SUBSCRIPTIONS_MAX)
-            raise refuse(EdgeReason.OVERLOADED, f"a connection has at most {limit} subscriptions", field="channel", limit=limit)
+            raise refuse(
+                EdgeReason.OVERLOADED, f"a connection has at most {limit} subscriptions", field="channel", limit=limit
+            )
         self._subscriptions.add((channel, market_number))
 
     def _acknowledge(self, operation: Operation) -> None:

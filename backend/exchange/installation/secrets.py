@@ -35,7 +35,9 @@ def _read(path: Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise SecretsError(f"{path} cannot be read ({error}): restore it, or remove the installation with `exchange reset`") from error
+        raise SecretsError(
+            f"{path} cannot be read ({error}): restore it, or remove the installation with `exchange reset`"
+        ) from error
     if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
         raise SecretsError(f"{path} holds no secrets: restore it, or remove the installation with `exchange reset`")
     return content

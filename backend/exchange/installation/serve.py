@@ -1,6 +1,6 @@
 """`exchange serve`: everything that one machine needs, in one process and its children.
 
-    home lock and embedded Postgres (or DATABASE_URL) ─> migrations ─> corridor and API ─> demo account, demo market
+home lock and embedded Postgres (or DATABASE_URL) ─> migrations ─> corridor and API ─> demo account, demo market
 """
 
 import asyncio
@@ -114,7 +114,9 @@ async def _until_open(exchange: RunningExchange, ends: "Sequence[asyncio.Task[An
         leading.cancel()
         return False
     corridor = exchange.corridor
-    tell(f"engine      leading at sequence {corridor.sequence}, {corridor.open_orders()} open orders ({time.monotonic() - started:.1f} s)")
+    tell(
+        f"engine      leading at sequence {corridor.sequence}, {corridor.open_orders()} open orders ({time.monotonic() - started:.1f} s)"
+    )
     return True
 
 

@@ -145,7 +145,9 @@ class JournalLeader(JournalReader):
             raise AppendFailed(f"the connection to the journal broke: {error}") from error
         except asyncpg.PostgresError as error:
             if error.sqlstate == FENCED_SQLSTATE:
-                raise Fenced(f"epoch {self.epoch} of shard {self._shard} is over: another leader has taken over") from error
+                raise Fenced(
+                    f"epoch {self.epoch} of shard {self._shard} is over: another leader has taken over"
+                ) from error
             if isinstance(error, asyncpg.OperatorInterventionError):
                 raise AppendFailed(f"Postgres is stopping: {error}") from error
             raise JournalError(f"Postgres refused the append: {error}") from error
@@ -166,7 +168,9 @@ async def lead(dsn: str, shard: int, holder: str) -> JournalLeader | None:
 
     Returns None while another one holds the lock. Raises DatabaseUnreachable.
     """
-    connection = await connect(dsn, settings={"application_name": f"exchange leader {shard}", "tcp_keepalives_idle": "5"})
+    connection = await connect(
+        dsn, settings={"application_name": f"exchange leader {shard}", "tcp_keepalives_idle": "5"}
+    )
     try:
         if not await connection.fetchval("SELECT pg_try_advisory_lock($1, $2)", _LEADER_LOCK_CLASS, shard):
             await connection.close()
