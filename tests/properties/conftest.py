@@ -12,5 +12,5 @@ settings.register_profile(
 _UNHURRIED = settings.get_profile("unhurried")
 
 settings.register_profile("ci", _UNHURRIED, max_examples=100, stateful_step_count=40, derandomize=True)
-settings.register_profile("nightly", _UNHURRIED, max_examples=3_000, stateful_step_count=80)
+settings.register_profile("nightly", _UNHURRIED, max_examples=2_000, stateful_step_count=60)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))

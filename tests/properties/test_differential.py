@@ -19,6 +19,8 @@ from tests.support.flow import random_flow, stamped
 
 COMMANDS = int(os.environ.get("EXCHANGE_DIFFERENTIAL_COMMANDS", "20000"))
 SEED = int(os.environ.get("EXCHANGE_DIFFERENTIAL_SEED", "1"))
+pytestmark = pytest.mark.timeout(3_600)  # a long flow takes its time
+
 BATCH_SIZES = (1, 7, 64, 300, 2, 1000, 33)
 
 

@@ -18,6 +18,8 @@ from tests.support.commands import Sequencer, read_events, split_commands, stamp
 from tests.support.engines import load_engine
 from tests.support.scenario import Names, describe
 
+pytestmark = pytest.mark.timeout(3_600)  # the nightly profile takes its time
+
 
 def _lines(events: bytes) -> str:
     return "\n".join(describe(event, Names()) for event in read_events(events))
