@@ -9,7 +9,7 @@ export function NotFoundPage() {
   }, []);
   return (
     <div className="flex flex-1 flex-col items-center justify-center gap-3 p-6 text-center">
-      <p aria-hidden="true" className="text-6xl font-semibold text-muted/40">
+      <p aria-hidden="true" className="text-6xl font-semibold text-muted">
         404
       </p>
       <h1 className="text-xl font-semibold">{t("app.notFoundTitle")}</h1>

@@ -27,6 +27,7 @@ export function PortfolioPage() {
   }
   return (
     <div className="mx-auto flex min-h-0 w-full max-w-5xl flex-1 flex-col gap-3 p-2 sm:p-4">
+      <h1 className="sr-only">{t("app.portfolio")}</h1>
       <Panel title={t("balances.title")} end={<Faucet />} className="max-h-[45%] min-h-40 shrink-0 rounded-lg border">
         <Balances />
       </Panel>

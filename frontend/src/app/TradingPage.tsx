@@ -51,6 +51,7 @@ function TradingDesk({ market, markets }: { readonly market: Market; readonly ma
   const medium = useMediaQuery("(min-width: 768px)");
   return (
     <>
+      <h1 className="sr-only">{t("market.heading", { symbol: market.symbol })}</h1>
       <MarketHeader market={market} markets={markets} />
       {wide ? <Wide market={market} markets={markets} /> : medium ? <Medium market={market} /> : <Narrow market={market} />}
     </>

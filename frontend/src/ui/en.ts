@@ -50,6 +50,7 @@ export const en = {
     ended: "Your session has ended. Sign in again to trade.",
   },
   market: {
+    heading: "Trade {{symbol}}",
     select: "Market",
     markets: "Markets",
     last: "Last price",

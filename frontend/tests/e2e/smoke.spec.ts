@@ -28,7 +28,7 @@ test("a visitor sees a living market", async ({ page }) => {
   await expect(page.getByRole("status")).toHaveText("Live");
   await expect(page.getByRole("table", { name: "Order book" }).getByRole("row").nth(5)).toBeAttached();
   await expect(page.getByRole("table", { name: "Recent trades" }).getByRole("row").nth(2)).toBeAttached();
-  await expect(page.getByRole("img", { name: "Chart of BTC/USD" }).locator("canvas").first()).toBeVisible();
+  await expect(page.getByRole("figure", { name: "Chart of BTC/USD" }).locator("canvas").first()).toBeVisible();
   expect(heard).toEqual([]);
 });
 
@@ -84,7 +84,7 @@ test("a phone shows one pane at a time and nothing runs over the edge", async ({
   await page.setViewportSize({ width: 375, height: 740 });
   await signUp(page);
   for (const [tab, content] of [
-    ["Chart", page.getByRole("img", { name: "Chart of BTC/USD" })],
+    ["Chart", page.getByRole("figure", { name: "Chart of BTC/USD" })],
     ["Book", page.getByRole("region", { name: "Order book" })],
     ["Trades", page.getByRole("region", { name: "Recent trades" })],
     ["Account", page.getByRole("tab", { name: "Open orders" })],

@@ -8,7 +8,7 @@ import { Stream, type Socket } from "@/api/stream";
 import type { Market } from "@/api/types";
 import { Book } from "@/market/book";
 import { compare, decimal } from "@/market/decimal";
-import { gridOf, ticksOf } from "@/market/ticks";
+import { gridOf, lotsOf, ticksOf } from "@/market/ticks";
 import { newClientOrderId, placeOrder } from "@/state/trading";
 
 /** Our client against a running exchange: `make run`, then `npm run test:integration`. */
@@ -62,15 +62,27 @@ describe("against a running exchange", () => {
     const book = new Book(grid);
     const seen = new Map<string, string>();
     let held = "";
-    const stopDepth = one.stream.subscribe("depth", market.symbol, (message) => (message.type === "snapshot" ? book.load(message) : book.apply(message)));
+    let loaded = false;
+    const stopDepth = one.stream.subscribe("depth", market.symbol, (message) => {
+      if (message.type === "snapshot") book.load(message);
+      else book.apply(message);
+      loaded = true;
+    });
     const stopOrders = one.stream.subscribeOrders(({ orders, balances }) => {
       for (const order of orders) seen.set(order.order_id, order.status);
       held = balances.find(({ asset }) => asset === market.quote)?.held ?? held;
     });
     await eventually(() => held !== "", "the private snapshot");
 
-    // A price far below the market, so that nobody takes it.
+    // A price far below the market, so that nobody takes it. Orders of others may rest there already.
     const price = "7.00";
+    const ticks = ticksOf(price, grid);
+    const quantityAt = (): bigint => {
+      for (let index = 0; index < book.bids.size; index += 1) if (book.bids.ticksAt(index) === ticks) return book.bids.lotsAt(index);
+      return 0n;
+    };
+    await eventually(() => loaded, "the book's snapshot");
+    const before = quantityAt();
     const order = await placeOrder(one.api, {
       symbol: market.symbol,
       side: "Buy",
@@ -82,19 +94,13 @@ describe("against a running exchange", () => {
       client_order_id: newClientOrderId(),
     });
     expect(order).toMatchObject({ status: "Open", filled_quantity: expect.stringMatching(/^0/) as string });
-    const quantityAt = (): bigint => {
-      const ticks = ticksOf(price, grid);
-      for (let index = 0; index < book.bids.size; index += 1) if (book.bids.ticksAt(index) === ticks) return book.bids.lotsAt(index);
-      return 0n;
-    };
-    await eventually(() => quantityAt() > 0n, "the level in the book");
+    await eventually(() => quantityAt() === before + lotsOf("2", grid), "the order's quantity in the book");
     await eventually(() => seen.get(order.order_id) === "Open", "the order in the private channel");
     await eventually(() => compare(decimal(held), decimal("14")) === 0, "the hold");
 
-    const before = quantityAt();
     const ended = await answerOf(one.api.PUT("/api/v1/orders/{order_id}/cancel", { params: { path: { order_id: order.order_id } } }));
     expect(ended.status).toBe("Cancelled");
-    await eventually(() => quantityAt() < before, "the level gone");
+    await eventually(() => quantityAt() === before, "the order's quantity out of the book");
     await eventually(() => seen.get(order.order_id) === "Cancelled", "the end in the private channel");
     stopDepth();
     stopOrders();

@@ -37,7 +37,7 @@ export function Chart({ market, titleHidden = false }: { readonly market: Market
     <Panel title={t("chart.title")} titleHidden={titleHidden} className="flex-1" end={choice}>
       {titleHidden && <div className="border-b px-2 py-1">{choice}</div>}
       <div className="relative min-h-0 flex-1">
-        <div ref={element} role="img" aria-label={t("chart.label", { symbol: market.symbol })} className="absolute inset-0" />
+        <div ref={element} role="figure" aria-label={t("chart.label", { symbol: market.symbol })} className="absolute inset-0" />
         {state !== "loaded" && (
           <div className="absolute inset-0 z-10 flex bg-panel">
             <Empty>
