@@ -65,6 +65,7 @@ test: $(STAMPS)/dev $(STAMPS)/frontend  ## run every check and test; installs a 
 
 lint: $(STAMPS)/dev  ## style and import contracts
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
 	$(BIN)/lint-imports --no-logo
 
 types: $(STAMPS)/dev  ## strict types

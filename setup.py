@@ -1,4 +1,7 @@
-"""Build the Cython engine. ENGINE_CHECKS=1 builds it with bounds and overflow checks on, for the tests of the engine itself."""
+"""Build the Cython engine.
+
+ENGINE_CHECKS=1 builds it with bounds and overflow checks on, for the tests of the engine itself.
+"""
 
 import os
 

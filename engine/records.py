@@ -185,9 +185,10 @@ EVENT_SIZE = EVENT.itemsize
 
 
 class Reason(IntEnum):
-    """Why a command was refused or an order ended. Numbered by stage: 1xxx validate, 2xxx risk, 3xxx match, 4xxx end of an order.
+    """Why a command was refused or an order ended.
 
-    Codes below 1050 can only arise at the edge (text that is no command); the engine itself returns the others.
+    Numbered by stage: 1xxx validate, 2xxx risk, 3xxx match, 4xxx end of an order. Codes below 1050 can only arise at
+    the edge (text that is no command); the engine itself returns the others.
     """
 
     NONE = 0

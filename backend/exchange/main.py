@@ -38,7 +38,7 @@ class RunningExchange(Exchange):
 
     async def until_leading(self) -> None:
         """Return when orders are taken."""
-        while self.corridor.role != "leader":
+        while self.corridor.role != "leader":  # noqa: ASYNC110 - at start only, and 20 ms do not matter there
             await asyncio.sleep(0.02)
 
 
@@ -46,8 +46,8 @@ class RunningExchange(Exchange):
 async def open_exchange(settings: Settings) -> AsyncIterator[RunningExchange]:
     """Open the exchange over a migrated database and run its corridor until the block ends.
 
-    Yields at once: the corridor may still be recovering, or standing by. On the way out it finishes what it took, and keeps a
-    snapshot. Raises DatabaseUnreachable.
+    Yields at once: the corridor may still be recovering, or standing by. On the way out it finishes what it took, and
+    keeps a snapshot. Raises DatabaseUnreachable.
     """
     assert settings.database_url is not None, "whoever opens an exchange has a database by now"
     database = await open_database(settings.database_url)

@@ -19,8 +19,9 @@ from tests.support.server import ExchangeServer
 def embedded_url(home: Path) -> str:
     """The address of an installation's embedded server."""
     secrets = json.loads((home / "secrets.json").read_text())
-    socket = home / "postgres-socket"
-    return f"postgresql://exchange:{quote(secrets['POSTGRES_PASSWORD'])}@/exchange?host={quote(str(socket), safe='/')}&port=5432"
+    password = quote(secrets["POSTGRES_PASSWORD"])
+    socket = quote(str(home / "postgres-socket"), safe="/")
+    return f"postgresql://exchange:{password}@/exchange?host={socket}&port=5432"
 
 
 def read(exchange: ExchangeServer, query: str, *arguments: object) -> list[Any]:
@@ -37,7 +38,7 @@ def read(exchange: ExchangeServer, query: str, *arguments: object) -> list[Any]:
 
 
 def replayed(exchange: ExchangeServer) -> Shard:
-    """Return the engine that the whole journal makes, executed from its first entry, every event compared on the way."""
+    """Return the engine that the whole journal makes, executed from its first entry, every event compared."""
 
     class FromTheFirstEntry(JournalReader):
         async def latest_snapshot(self) -> None:
@@ -66,7 +67,8 @@ def check_books(exchange: ExchangeServer) -> Shard:
     explained: dict[tuple[int, int], tuple[int, int]] = defaultdict(lambda: (0, 0))
     for row in read(
         exchange,
-        "SELECT account, asset, sum(available_change) AS available, sum(held_change) AS held FROM ledger_entries GROUP BY 1, 2",
+        "SELECT account, asset, sum(available_change) AS available, sum(held_change) AS held "
+        "FROM ledger_entries GROUP BY 1, 2",
     ):
         explained[row["account"], row["asset"]] = (int(row["available"]), int(row["held"]))
     assert {key: value for key, value in balances.items() if value != (0, 0)} == shard.balances()

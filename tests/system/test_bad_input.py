@@ -1,10 +1,10 @@
-"""Bad input answers with a 4xx problem that names field, limit and nearest valid value, and never reaches the engine."""
+"""Bad input answers with a 4xx problem naming field, limit and nearest valid value, and never reaches the engine."""
 
 import base64
 import json
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jwt
 import pytest
@@ -13,48 +13,74 @@ from tests.support.server import ExchangeServer
 
 GOOD = {"symbol": "BTC/USD", "side": "Buy", "quantity": "1.0", "price": "50000.00", "order_type": "Limit"}
 
-# body or change of the good order -> status, reason, field, limit, nearest
-CASES: dict[str, tuple[dict[str, Any], int, str, str | None, str | None, str | None]] = {
-    "off tick": ({"price": "50000.004"}, 422, "PRICE_OFF_TICK", "price", "0.01", "50000.00"),
-    "off tick, nearest above": ({"price": "50000.006"}, 422, "PRICE_OFF_TICK", "price", "0.01", "50000.01"),
-    "off lot": ({"quantity": "1.000000001"}, 422, "QUANTITY_OFF_LOT", "quantity", "0.00000001", "1"),
-    "unknown symbol": ({"symbol": "BTC/EUR"}, 422, "UNKNOWN_SYMBOL", "symbol", "BTC/USD, ETH/USD", "BTC/USD"),
-    "unknown symbol, close": ({"symbol": "BTCUSD"}, 422, "UNKNOWN_SYMBOL", "symbol", "BTC/USD, ETH/USD", "BTC/USD"),
-    "huge price": ({"price": "9" * 24}, 422, "PRICE_OUT_OF_RANGE", "price", "10000000.00", "10000000.00"),
-    "huger price": ({"price": "9" * 400}, 422, "FIELD_INVALID", "price", "a decimal string", None),
-    "huge quantity": ({"quantity": "1" + "0" * 20}, 422, "QUANTITY_OUT_OF_RANGE", "quantity", "100000", "100000"),
-    "value too small": ({"price": "0.01"}, 201, "", None, None, None),
-    "zero price": ({"price": "0"}, 422, "PRICE_OUT_OF_RANGE", "price", "0.01", "0.01"),
-    "zero quantity": ({"quantity": "0"}, 422, "QUANTITY_OUT_OF_RANGE", "quantity", "0.00000001", "0.00000001"),
-    "tiny value": ({"price": "0.01", "quantity": "0.5"}, 422, "NOTIONAL_TOO_SMALL", "quantity", "0.01", "1"),
-    "huge value": ({"price": "10000000.00", "quantity": "100000"}, 422, "NOTIONAL_TOO_LARGE", "quantity", "461168601.8427387903", "46.11686018"),
-    "float price": ({"price": 50000.0}, 422, "FIELD_INVALID", "price", "a decimal string", None),
-    "float quantity": ({"quantity": 1.5}, 422, "FIELD_INVALID", "quantity", "a decimal string", None),
-    "integer quantity": ({"quantity": 1}, 422, "FIELD_INVALID", "quantity", "a decimal string", None),
-    "negative price": ({"price": "-1"}, 422, "FIELD_INVALID", "price", "a decimal string", None),
-    "negative quantity": ({"quantity": "-0.1"}, 422, "FIELD_INVALID", "quantity", "a decimal string", None),
-    "empty price": ({"price": ""}, 422, "FIELD_INVALID", "price", "a decimal string", None),
-    "exponent": ({"price": "5e4"}, 422, "FIELD_INVALID", "price", "a decimal string", None),
-    "not a number": ({"price": "NaN"}, 422, "FIELD_INVALID", "price", "a decimal string", None),
-    "other digits": ({"quantity": "١"}, 422, "FIELD_INVALID", "quantity", "a decimal string", None),
-    "null quantity": ({"quantity": None}, 422, "FIELD_INVALID", "quantity", "required", None),
-    "no price": ({"price": None}, 422, "FIELD_INVALID", "price", "required", None),
-    "unknown side": ({"side": "Hold"}, 422, "SIDE_INVALID", "side", "Buy or Sell", None),
-    "no side": ({"side": None}, 422, "SIDE_INVALID", "side", "Buy or Sell", None),
-    "list as side": ({"side": ["Buy"]}, 422, "SIDE_INVALID", "side", "Buy or Sell", None),
-    "unknown type": ({"order_type": "Stop"}, 422, "ORDER_TYPE_INVALID", "order_type", "Limit or Market", None),
-    "unknown time in force": ({"time_in_force": "DAY"}, 422, "TIME_IN_FORCE_INVALID", "time_in_force", "GTC, IOC or FOK", None),
-    "market order that rests": ({"order_type": "Market", "time_in_force": "GTC"}, 422, "TIME_IN_FORCE_INVALID", "time_in_force", "IOC or FOK", "IOC"),
-    "post-only market order": ({"order_type": "Market", "post_only": True}, 422, "FLAGS_INVALID", "post_only", "GTC Limit", "false"),
-    "post-only as text": ({"post_only": "yes"}, 422, "FIELD_INVALID", "post_only", "true or false", None),
-    "client id too long": ({"client_order_id": "x" * 37}, 422, "CLIENT_ORDER_ID_INVALID", "client_order_id", "1 to 36 of A-Z a-z 0-9 _ . : -", "x" * 36),
-    "client id with a blank": ({"client_order_id": "a b"}, 422, "CLIENT_ORDER_ID_INVALID", "client_order_id", "1 to 36 of A-Z a-z 0-9 _ . : -", "ab"),
-    "client id empty": ({"client_order_id": ""}, 422, "CLIENT_ORDER_ID_INVALID", "client_order_id", "1 to 36 of A-Z a-z 0-9 _ . : -", None),
-}  # fmt: skip
+DECIMAL = "a decimal string"
+CLIENT_ID = "1 to 36 of A-Z a-z 0-9 _ . : -"
+
+
+class Bad(NamedTuple):
+    """A change of the good order (None takes the field away) and the problem that it meets."""
+
+    change: dict[str, Any]
+    reason: str
+    field: str
+    limit: str
+    nearest: str | None = None
+
+
+CASES = {
+    "off tick": Bad({"price": "50000.004"}, "PRICE_OFF_TICK", "price", "0.01", "50000.00"),
+    "off tick, nearest above": Bad({"price": "50000.006"}, "PRICE_OFF_TICK", "price", "0.01", "50000.01"),
+    "off lot": Bad({"quantity": "1.000000001"}, "QUANTITY_OFF_LOT", "quantity", "0.00000001", "1"),
+    "unknown symbol": Bad({"symbol": "BTC/EUR"}, "UNKNOWN_SYMBOL", "symbol", "BTC/USD, ETH/USD", "BTC/USD"),
+    "unknown symbol, close": Bad({"symbol": "BTCUSD"}, "UNKNOWN_SYMBOL", "symbol", "BTC/USD, ETH/USD", "BTC/USD"),
+    "huge price": Bad({"price": "9" * 24}, "PRICE_OUT_OF_RANGE", "price", "10000000.00", "10000000.00"),
+    "huger price": Bad({"price": "9" * 400}, "FIELD_INVALID", "price", DECIMAL),
+    "huge quantity": Bad({"quantity": "1" + "0" * 20}, "QUANTITY_OUT_OF_RANGE", "quantity", "100000", "100000"),
+    "zero price": Bad({"price": "0"}, "PRICE_OUT_OF_RANGE", "price", "0.01", "0.01"),
+    "zero quantity": Bad({"quantity": "0"}, "QUANTITY_OUT_OF_RANGE", "quantity", "0.00000001", "0.00000001"),
+    "tiny value": Bad({"price": "0.01", "quantity": "0.5"}, "NOTIONAL_TOO_SMALL", "quantity", "0.01", "1"),
+    "huge value": Bad(
+        {"price": "10000000.00", "quantity": "100000"},
+        "NOTIONAL_TOO_LARGE",
+        "quantity",
+        "461168601.8427387903",
+        "46.11686018",
+    ),
+    "float price": Bad({"price": 50000.0}, "FIELD_INVALID", "price", DECIMAL),
+    "float quantity": Bad({"quantity": 1.5}, "FIELD_INVALID", "quantity", DECIMAL),
+    "integer quantity": Bad({"quantity": 1}, "FIELD_INVALID", "quantity", DECIMAL),
+    "negative price": Bad({"price": "-1"}, "FIELD_INVALID", "price", DECIMAL),
+    "negative quantity": Bad({"quantity": "-0.1"}, "FIELD_INVALID", "quantity", DECIMAL),
+    "empty price": Bad({"price": ""}, "FIELD_INVALID", "price", DECIMAL),
+    "exponent": Bad({"price": "5e4"}, "FIELD_INVALID", "price", DECIMAL),
+    "not a number": Bad({"price": "NaN"}, "FIELD_INVALID", "price", DECIMAL),
+    "other digits": Bad({"quantity": "١"}, "FIELD_INVALID", "quantity", DECIMAL),
+    "null quantity": Bad({"quantity": None}, "FIELD_INVALID", "quantity", "required"),
+    "no price": Bad({"price": None}, "FIELD_INVALID", "price", "required"),
+    "unknown side": Bad({"side": "Hold"}, "SIDE_INVALID", "side", "Buy or Sell"),
+    "no side": Bad({"side": None}, "SIDE_INVALID", "side", "Buy or Sell"),
+    "list as side": Bad({"side": ["Buy"]}, "SIDE_INVALID", "side", "Buy or Sell"),
+    "unknown type": Bad({"order_type": "Stop"}, "ORDER_TYPE_INVALID", "order_type", "Limit or Market"),
+    "unknown time in force": Bad({"time_in_force": "DAY"}, "TIME_IN_FORCE_INVALID", "time_in_force", "GTC, IOC or FOK"),
+    "market order that rests": Bad(
+        {"order_type": "Market", "time_in_force": "GTC"}, "TIME_IN_FORCE_INVALID", "time_in_force", "IOC or FOK", "IOC"
+    ),
+    "post-only market order": Bad(
+        {"order_type": "Market", "post_only": True}, "FLAGS_INVALID", "post_only", "GTC Limit", "false"
+    ),
+    "post-only as text": Bad({"post_only": "yes"}, "FIELD_INVALID", "post_only", "true or false"),
+    "client id too long": Bad(
+        {"client_order_id": "x" * 37}, "CLIENT_ORDER_ID_INVALID", "client_order_id", CLIENT_ID, "x" * 36
+    ),
+    "client id with a blank": Bad(
+        {"client_order_id": "a b"}, "CLIENT_ORDER_ID_INVALID", "client_order_id", CLIENT_ID, "ab"
+    ),
+    "client id empty": Bad({"client_order_id": ""}, "CLIENT_ORDER_ID_INVALID", "client_order_id", CLIENT_ID),
+}
 
 
 def last_sequence(exchange: ExchangeServer) -> int:
-    status, health = exchange.call("GET", "/readyz")
+    status, _ = exchange.call("GET", "/readyz")
     assert status == 200
     _, depth = exchange.call("GET", "/api/v1/markets/BTC-USD/depth?levels=1")
     return int(depth["sequence"])
@@ -64,18 +90,23 @@ def last_sequence(exchange: ExchangeServer) -> int:
 def test_a_bad_field_is_named_with_its_limit_and_the_nearest_valid_value(
     exchange_server: ExchangeServer, trader: Callable[..., str], name: str
 ) -> None:
-    change, status, reason, field, limit, nearest = CASES[name]
+    change, *expected = CASES[name]
     token = trader(USD="100")
     before = last_sequence(exchange_server)
     body = {key: value for key, value in (GOOD | change).items() if value is not None}
-    answered, answer = exchange_server.call("POST", "/api/v1/orders", body, token)
-    assert answered == status, answer
-    if status == 201:
-        assert last_sequence(exchange_server) == before + 1
-        return
-    assert (answer["reason"], answer["field"], answer["limit"], answer["nearest"]) == (reason, field, limit, nearest)
+    status, answer = exchange_server.call("POST", "/api/v1/orders", body, token)
+    assert status == 422, answer
+    assert [answer["reason"], answer["field"], answer["limit"], answer["nearest"]] == expected
     assert answer["status"] == status and answer["detail"] and answer["request_id"]
     assert last_sequence(exchange_server) == before, "what is refused at the edge never reaches the engine"
+
+
+def test_an_order_of_the_least_value_is_taken(exchange_server: ExchangeServer, trader: Callable[..., str]) -> None:
+    token = trader(USD="100")
+    before = last_sequence(exchange_server)
+    status, answer = exchange_server.call("POST", "/api/v1/orders", GOOD | {"price": "0.01"}, token)
+    assert status == 201, answer
+    assert last_sequence(exchange_server) == before + 1
 
 
 @pytest.mark.parametrize(
@@ -116,7 +147,7 @@ def _token(**claims: Any) -> str:
 
 
 def _unsigned() -> str:
-    header, payload, _ = _token().split(".")
+    _, payload, _ = _token().split(".")
     none = base64.urlsafe_b64encode(b'{"alg":"none","typ":"at+jwt"}').rstrip(b"=").decode()
     return f"{none}.{payload}."
 

@@ -81,7 +81,8 @@ class Catalogue:
         raise refuse(Reason.UNKNOWN_ASSET, detail, field="asset", limit=known, nearest=None)
 
     def _require_definitions(self) -> None:
-        # Every journal begins with definitions: without any, the exchange is still reading it, and "unknown" would be a lie.
+        # Every journal begins with definitions: without any, the exchange is still reading it,
+        # and "unknown" would be a lie.
         if not self.markets:
             raise refuse(
                 EdgeReason.UNAVAILABLE, "the exchange is starting and does not know its markets yet", retry_after_s=1

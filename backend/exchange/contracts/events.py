@@ -55,7 +55,9 @@ def refusal_of(event: Event) -> Refusal | None:
 
 ENGINE_DETAILS = {
     Reason.INSUFFICIENT_FUNDS: "the available balance does not cover the order; nothing was placed",
-    Reason.POST_ONLY_WOULD_CROSS: "the order would have taken liquidity at once, and it is post-only; nothing was placed",
+    Reason.POST_ONLY_WOULD_CROSS: (
+        "the order would have taken liquidity at once, and it is post-only; nothing was placed"
+    ),
     Reason.FOK_NOT_FILLABLE: "the book does not hold the whole quantity at this price; nothing was placed",
     Reason.UNKNOWN_ORDER: "no resting order of this account has this id",
     Reason.NOTIONAL_TOO_LARGE: "the order's value is more than the exchange can hold exactly",

@@ -166,7 +166,8 @@ class Market:
             nearest = self.price_text(min(max(ticks + (2 * rest >= step), 1), self.price_ticks_max))
             raise refuse(
                 Reason.PRICE_OFF_TICK,
-                f"price {text} is not a multiple of the tick size {self.tick_size}; the nearest valid price is {nearest}",
+                f"price {text} is not a multiple of the tick size {self.tick_size}; "
+                f"the nearest valid price is {nearest}",
                 field="price",
                 limit=self.tick_size,
                 nearest=nearest,
@@ -175,7 +176,10 @@ class Market:
         return ticks
 
     def quantity_lots(self, text: object) -> int:
-        """Return the quantity in lots, within the market's minimum and maximum; refuses off-lot and out-of-range text."""
+        """Return the quantity in lots, within the market's minimum and maximum.
+
+        Refuses off-lot and out-of-range text.
+        """
         value, scale = parse_decimal(text, "quantity")
         common = max(scale, self.base.scale)
         lot = self.lot_units * _POWERS[common - self.base.scale]
@@ -186,7 +190,8 @@ class Market:
             )
             raise refuse(
                 Reason.QUANTITY_OFF_LOT,
-                f"quantity {text} is not a multiple of the lot size {self.lot_size}; the nearest valid quantity is {nearest}",
+                f"quantity {text} is not a multiple of the lot size {self.lot_size}; "
+                f"the nearest valid quantity is {nearest}",
                 field="quantity",
                 limit=self.lot_size,
                 nearest=nearest,
@@ -202,7 +207,10 @@ class Market:
         if notional < self.notional_units_min:
             nearest = self.quantity_text(-(-self.notional_units_min // per_lot))
             limit = self.quote.to_text(self.notional_units_min)
-            detail = f"price x quantity is {self.quote.to_text(notional)} {self.quote.name}, at least {limit} is needed: quantity {nearest} at this price"
+            detail = (
+                f"price x quantity is {self.quote.to_text(notional)} {self.quote.name}, "
+                f"at least {limit} is needed: quantity {nearest} at this price"
+            )
             raise refuse(Reason.NOTIONAL_TOO_SMALL, detail, field="quantity", limit=limit, nearest=nearest)
         if notional >= UNITS_MAX:
             nearest = self.quantity_text((UNITS_MAX - 1) // per_lot)

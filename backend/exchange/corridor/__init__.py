@@ -1,1 +1,4 @@
-"""The path of an order: submit -> sequence -> apply (hold, match, settle) -> journal -> publish -> answer. Begin at writer.py."""
+"""The path of an order: submit -> sequence -> apply (hold, match, settle) -> journal -> publish -> answer.
+
+Begin at writer.py.
+"""

@@ -1,7 +1,7 @@
 """A client order id is the same order for ever: the second request gets the first one's result.
 
-Three places know an id, asked in turn: the requests of a moment ago (exact, bounded), a Bloom filter over all ids there ever were
-(a 'no' is certain, and nearly every new id gets one), and the tables.
+Three places know an id, asked in turn: the requests of a moment ago (exact, bounded), a Bloom filter over all ids there
+ever were (a 'no' is certain, and nearly every new id gets one), and the tables.
 """
 
 import asyncio
@@ -107,6 +107,9 @@ def _what_is_asked(command: bytes | bytearray) -> bytes:
 
 def _same_or_refuse(key: Key, asked: bytes, first_asked: bytes, entry: Entry) -> Entry:
     if asked != first_asked:
-        detail = f"client_order_id {key[1]!r} was used for a different order (sequence {entry.sequence}); a new order needs a new id"
+        detail = (
+            f"client_order_id {key[1]!r} was used for a different order (sequence {entry.sequence}); "
+            "a new order needs a new id"
+        )
         raise refuse(Reason.CLIENT_ORDER_ID_REUSED, detail, field="client_order_id", limit="unique per account")
     return entry

@@ -3,8 +3,8 @@
     starting ─> standby ─> (lease won) ─> starting: recover, let the tables catch up ─> leader ─> halted ─> standby ...
                                                                                           a failed append
 
-A process that does not lead refuses commands with UNAVAILABLE. A term ends when an append fails, since memory is then ahead of the
-journal; the next term begins from the journal again.
+A process that does not lead refuses commands with UNAVAILABLE. A term ends when an append fails, since memory is then
+ahead of the journal; the next term begins from the journal again.
 """
 
 import asyncio
@@ -109,11 +109,14 @@ class Corridor:
         return self._told.of(account)
 
     async def submit(self, command: bytearray) -> Entry:
-        """Return the command's journal entry once it is durable. Raises Refused OVERLOADED, UNAVAILABLE or OUTCOME_UNKNOWN."""
+        """Return the command's journal entry once it is durable.
+
+        Raises Refused OVERLOADED, UNAVAILABLE or OUTCOME_UNKNOWN.
+        """
         return await self._leading().submit(command)
 
     async def place(self, command: bytearray, account: int, client_order_id: str | None) -> tuple[Entry, bool]:
-        """Submit a PLACE command and return (entry, whether it is the result of an earlier request with the same id)."""
+        """Submit a PLACE command and return (entry, whether it is the result of an earlier request with this id)."""
         writer = self._leading()
         if client_order_id is None:
             return await writer.submit(command), False
@@ -125,7 +128,10 @@ class Corridor:
         return await self._leading().barrier()
 
     def balance(self, account: int, asset: int) -> tuple[int, int]:
-        """Return (available, held) units as the engine has them, which may be a batch ahead of the journal: for advice, not for answers."""
+        """Return (available, held) units as the engine has them.
+
+        That may be a batch ahead of the journal: for advice, not for answers.
+        """
         return self._shard.balance(account, asset)
 
     def digest(self) -> int:
@@ -261,7 +267,8 @@ class Corridor:
             self._start_snapshot()
 
     def _start_snapshot(self) -> None:
-        # The image is made here, between two batches, where the state is exactly the journal's; saving it takes its time aside.
+        # The image is made here, between two batches, where the state is exactly the journal's;
+        # saving it takes its time aside.
         sequence, digest, state = self._shard.sequence, self._shard.digest(), self._shard.snapshot()
         self._snapshot_sequence = sequence
         self._snapshot_task = asyncio.create_task(self._save_snapshot(sequence, digest, state), name="snapshot")

@@ -1,6 +1,7 @@
-"""The markets as of the last durable command, in memory: books by level, latest trades, tickers, and everybody's open orders.
+"""The markets as of the last durable command, in memory.
 
-Fed by the writer with journaled entries only, so nothing here is ever ahead of the journal.
+Books by level, latest trades, tickers, and everybody's open orders. Fed by the writer with journaled entries only, so
+nothing here is ever ahead of the journal.
 """
 
 from collections import OrderedDict, deque

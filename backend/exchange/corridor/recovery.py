@@ -1,7 +1,7 @@
-"""Start-up is recovery: the latest snapshot, then the journal's tail through the same `Shard.apply` that live commands take.
+"""Start-up is recovery: the latest snapshot, then the journal's tail through the `Shard.apply` that live commands take.
 
-Every entry is executed again and its events compared with the journal's, byte by byte: a start proves that this build decides as
-the one that wrote the journal did, or refuses to go on and names the sequence.
+Every entry is executed again and its events compared with the journal's, byte by byte: a start proves that this build
+decides as the one that wrote the journal did, or refuses to go on and names the sequence.
 """
 
 import logging
@@ -17,9 +17,10 @@ _PROGRESS_EVERY_S = 2.0
 
 
 async def recover(journal: JournalReader) -> tuple[Shard, bytes, int]:
-    """Return the shard as of the journal's end, the chain there, and the sequence of the snapshot it began from (0: none).
+    """Return the shard as of the journal's end, the chain there, and the sequence of the snapshot it began from.
 
-    Raises JournalCorrupt where the journal or the snapshot is not what was written.
+    That sequence is 0 when there was no snapshot. Raises JournalCorrupt where the journal or the snapshot is not what
+    was written.
     """
     started = time.monotonic()
     shard, chain = await _from_snapshot(journal)

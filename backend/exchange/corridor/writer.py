@@ -4,9 +4,9 @@
               bounded           time,    hold, match,   one COPY, fenced        live state,
                                 sequence settle                                 streams
 
-From the stamp to the end of apply nothing awaits: the state is in memory and one batch is under way at a time. What comes in
-meanwhile makes the next batch, so that the more is asked the more shares one commit. Nobody is answered and nothing is
-published before the journal has it.
+From the stamp to the end of apply nothing awaits: the state is in memory and one batch is under way at a time. What
+comes in meanwhile makes the next batch, so that the more is asked the more shares one commit. Nobody is answered and
+nothing is published before the journal has it.
 """
 
 import asyncio
@@ -60,8 +60,8 @@ class Writer:
     def submit(self, command: bytearray) -> "asyncio.Future[Entry]":
         """Queue a command; the future gives its journal entry once that is durable.
 
-        The future fails with Refused OUTCOME_UNKNOWN when the append's outcome is not known. Raises Refused OVERLOADED when the inbox is full
-        and UNAVAILABLE when the writer is stopping: nothing was queued then.
+        The future fails with Refused OUTCOME_UNKNOWN when the append's outcome is not known. Raises Refused OVERLOADED
+        when the inbox is full and UNAVAILABLE when the writer is stopping: nothing was queued then.
         """
         if self._stopping:
             raise unavailable()
@@ -82,7 +82,10 @@ class Writer:
         return self.durable_sequence
 
     async def run(self) -> None:
-        """Process batches until stopped. Raises what the journal raised: memory is then ahead of the log and the term is over."""
+        """Process batches until stopped.
+
+        Raises what the journal raised: memory is then ahead of the log and the term is over.
+        """
         while True:
             await self._arrived.wait()
             batch = [self._inbox.popleft() for _ in range(min(len(self._inbox), BATCH_MAX))]
@@ -163,6 +166,7 @@ def outcome_unknown() -> Refused:
     """It may have been placed or not; its client order id tells."""
     return refuse(
         EdgeReason.OUTCOME_UNKNOWN,
-        "the answer was lost on the way to the journal; send the same client_order_id again, or ask for it, to learn the outcome",
+        "the answer was lost on the way to the journal; "
+        "send the same client_order_id again, or ask for it, to learn the outcome",
         retry_after_s=2,
     )

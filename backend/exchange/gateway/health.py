@@ -127,7 +127,10 @@ async def health(response: Response, check: Annotated[HealthCheck, Depends(curre
 
 @router.get("/livez", response_model=schemas.ProbeAnswer)
 async def livez(exchange: CurrentExchange, response: Response) -> dict[str, Any]:
-    """Does the process answer at all? A halted shard recovers by itself once the journal is back: a restart would not help it."""
+    """Does the process answer at all?
+
+    A halted shard recovers by itself once the journal is back: a restart would not help it.
+    """
     return _probe(exchange, response, True)
 
 

@@ -1,7 +1,8 @@
-"""Fan-out: what the journal has, told to whoever subscribed. One message is made a channel, and shared by all its subscribers.
+"""Fan-out: what the journal has, told to whoever subscribed.
 
-Depth and ticker are conflated to a few messages a second; trades and private orders go out with every batch. A subscriber
-that does not read is disconnected when its buffer is full, and never slows anybody else.
+One message is made a channel, and shared by all its subscribers. Depth and ticker are conflated to a few messages a
+second; trades and private orders go out with every batch. A subscriber that does not read is disconnected when its
+buffer is full, and never slows anybody else.
 """
 
 import asyncio
@@ -222,7 +223,10 @@ class Hub:
     # Subscriptions
 
     def subscribe(self, subscriber: Subscriber, channel: str, market: Market) -> None:
-        """Send the snapshot of a public channel and its updates from then on. Raises KeyError for an unknown channel."""
+        """Send the snapshot of a public channel and its updates from then on.
+
+        Raises KeyError for an unknown channel.
+        """
         streams = self._market(market.number)
         begin: dict[str, Callable[[], None]] = {
             "depth": lambda: self._begin_depth(subscriber, streams),

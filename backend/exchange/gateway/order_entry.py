@@ -108,7 +108,10 @@ class OrderEntry:
         await _send_json(scope, send, 200, answer)
 
     async def cancel_order(self, account: int, order_id: int) -> dict[str, Any]:
-        """Cancel a resting order and return it in its final state with its fills. Raises Refused UNKNOWN_ORDER or ORDER_ENDED."""
+        """Cancel a resting order and return it in its final state with its fills.
+
+        Raises Refused UNKNOWN_ORDER or ORDER_ENDED.
+        """
         entry = await self._exchange.corridor.submit(commands.cancel(account, order_id))
         event = next(read_events(entry.events))
         if event.kind == EventKind.REJECTED:
@@ -136,7 +139,8 @@ class OrderEntry:
         filled = market.quantity_text(order.filled_lots)
         return refuse(
             Reason.ORDER_ENDED,
-            f"order {order_id} has ended before: it is {status}, filled {filled} of {market.quantity_text(order.quantity_lots)}",
+            f"order {order_id} has ended before: "
+            f"it is {status}, filled {filled} of {market.quantity_text(order.quantity_lots)}",
             sequence=rejected.sequence,
             extra=(("order_status", status), ("filled_quantity", filled)),
         )
@@ -147,9 +151,10 @@ class OrderEntry:
 
 
 class FrontDoor:
-    """Takes orders straight to their entry; everything else, and what a browser sends from another origin, goes the long way.
+    """Takes orders straight to their entry; everything else goes the long way.
 
-    The long way serves the same routes behind CORS, request ids and measuring.
+    So does what a browser sends from another origin. The long way serves the same routes behind CORS, request ids and
+    measuring.
     """
 
     def __init__(self, app: ASGIApp, entry: OrderEntry) -> None:
@@ -198,7 +203,10 @@ class _AsgiEndpoint:
 
 
 def place_command(account: int, market: Market, request: OrderRequest) -> tuple[bytearray, str | None]:
-    """Return (PLACE record, client order id). Raises Refused naming the field, its limit and the nearest valid value."""
+    """Return (PLACE record, client order id).
+
+    Raises Refused naming the field, its limit and the nearest valid value.
+    """
     side = _choice(request.side, "side", SIDES, Reason.SIDE_INVALID, "Buy or Sell")
     order_type = _choice(request.order_type, "order_type", ORDER_TYPES, Reason.ORDER_TYPE_INVALID, "Limit or Market")
     time_in_force = _time_in_force(request.time_in_force, order_type)

@@ -35,7 +35,10 @@ def stop_child(child: "subprocess.Popen[bytes]", timeout_s: float = 5) -> None:
 
 
 def follow_parent() -> None:
-    """In a child: interrupt this process when the parent closes the lifeline or dies. Does nothing in any other process."""
+    """In a child: interrupt this process when the parent closes the lifeline or dies.
+
+    Does nothing in any other process.
+    """
     if os.environ.pop(LIFELINE_ENV, None) != "stdin":
         return
 

@@ -32,7 +32,10 @@ class ServeError(Exception):
 
 
 def load_settings() -> tuple[Settings, dict[str, str]]:
-    """Return (settings, installation secrets); production has no installation secrets. Raises SettingsError, SecretsError."""
+    """Return (settings, installation secrets); production has no installation secrets.
+
+    Raises SettingsError, SecretsError.
+    """
     if os.environ.get("EXCHANGE_ENV", "").lower() == "production":
         return Settings.load(os.environ), {}
     home = Path(os.environ.get("EXCHANGE_HOME") or default_home()).expanduser()
@@ -96,7 +99,8 @@ async def _listen(server: Server, settings: Settings) -> None:
         await server.serve()
     except SystemExit as error:  # uvicorn's way to say that it could not listen
         raise ServeError(
-            f"cannot listen on {settings.host}:{settings.port}: another program has the port; set EXCHANGE_PORT to a free one"
+            f"cannot listen on {settings.host}:{settings.port}: another program has the port; "
+            "set EXCHANGE_PORT to a free one"
         ) from error
 
 
@@ -114,9 +118,8 @@ async def _until_open(exchange: RunningExchange, ends: "Sequence[asyncio.Task[An
         leading.cancel()
         return False
     corridor = exchange.corridor
-    tell(
-        f"engine      leading at sequence {corridor.sequence}, {corridor.open_orders()} open orders ({time.monotonic() - started:.1f} s)"
-    )
+    took_s = time.monotonic() - started
+    tell(f"engine      leading at sequence {corridor.sequence}, {corridor.open_orders()} open orders ({took_s:.1f} s)")
     return True
 
 
@@ -124,7 +127,8 @@ async def _open_market(
     exchange: RunningExchange, secrets: dict[str, str], demo: bool, tell: Tell
 ) -> "subprocess.Popen[bytes] | None":
     settings = exchange.settings
-    url = f"http://{'localhost' if settings.host in ('127.0.0.1', '0.0.0.0') else settings.host}:{settings.port}"
+    is_local = settings.host in ("127.0.0.1", "0.0.0.0")  # noqa: S104 - compared with, not bound to
+    url = f"http://{'localhost' if is_local else settings.host}:{settings.port}"
     tell(f"open        {url}")
     tell(f"api         {url}/swagger-ui")
     if not demo:

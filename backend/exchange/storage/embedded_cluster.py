@@ -1,4 +1,4 @@
-"""The data directory of the embedded PostgreSQL: making it, checking it, and clearing what a killed server left in it."""
+"""The data directory of the embedded PostgreSQL: making it, checking it, and clearing what a killed server left."""
 
 import contextlib
 import os
@@ -39,8 +39,8 @@ def ensure_cluster(data_directory: Path, binaries: Path, account: ServerAccount,
         made_by = version_file.read_text().strip()
         if made_by != str(POSTGRES_MAJOR):
             raise EmbeddedPostgresError(
-                f"{data_directory} was made by PostgreSQL {made_by}, and this Exchange runs PostgreSQL {POSTGRES_MAJOR}. "
-                f"Move the data with pg_upgrade or pg_dump, or set EXCHANGE_HOME to a new directory."
+                f"{data_directory} was made by PostgreSQL {made_by}, and this Exchange runs PostgreSQL "
+                f"{POSTGRES_MAJOR}. Move the data with pg_upgrade or pg_dump, or set EXCHANGE_HOME to a new directory."
             )
         return
     if data_directory.exists() and any(data_directory.iterdir()):
@@ -88,8 +88,10 @@ def _create_cluster(directory: Path, binaries: Path, account: ServerAccount, pas
 
 
 def _end_programs_making(directory: Path) -> None:
-    """End what a killed Exchange left at work on an unfinished data directory. Each program it ran leads a process group
-    of its own, so the program goes together with its children."""
+    """End what a killed Exchange left at work on an unfinished data directory.
+
+    Each program it ran leads a process group of its own, so the program goes together with its children.
+    """
     programs = [
         process
         for process in psutil.process_iter(["name", "cwd", "cmdline"])
@@ -136,11 +138,11 @@ def _sync_directory(directory: Path) -> None:
 
 
 def end_stray_server(data_directory: Path, socket_directory: Path) -> None:
-    """End what still runs on the data directory, and clear the lock files that would keep the next server from starting.
+    """End what still runs on the data directory, and clear lock files that would keep the next server from starting.
 
-    The caller holds the home's lock, so anything found is left over: a server still shutting down after its Exchange was
-    killed, one whose guard was killed, or busy backends of a killed server. After a clean stop there is nothing to do.
-    Takes at most the sum of STOP_LADDER; raises EmbeddedPostgresError when something survives even that.
+    The caller holds the home's lock, so anything found is left over: a server still shutting down after its Exchange
+    was killed, one whose guard was killed, or busy backends of a killed server. After a clean stop there is nothing to
+    do. Takes at most the sum of STOP_LADDER; raises EmbeddedPostgresError when something survives even that.
     """
     pid_file = data_directory / "postmaster.pid"
     leader = _pid_in(pid_file)

@@ -28,15 +28,17 @@ def private_socket_directory(home: Path, account: ServerAccount) -> Path:
     """
     digest = sha256(os.fsencode(home)).hexdigest()[:16]
     candidates = [home / "postgres-socket"]
-    candidates += [Path(parent).resolve() / f"exchange-{digest}" for parent in (tempfile.gettempdir(), "/tmp")]
+    parents = (tempfile.gettempdir(), "/tmp")  # noqa: S108 - what is made there is private, or refused below
+    candidates += [Path(parent).resolve() / f"exchange-{digest}" for parent in parents]
     for directory in candidates:
         fits = len(os.fsencode(directory / SOCKET_NAME)) <= SOCKET_PATH_LIMIT_BYTES
         if fits and closed_directory(directory.parent, account) is None:
             break
     else:
         raise EmbeddedPostgresError(
-            f"No directory short enough for PostgreSQL's socket (at most {SOCKET_PATH_LIMIT_BYTES} bytes with the file's "
-            f"name) can be reached by the user {account.name}. Set EXCHANGE_HOME to a shorter path, or TMPDIR to a short one."
+            f"No directory short enough for PostgreSQL's socket (at most {SOCKET_PATH_LIMIT_BYTES} bytes with the "
+            f"file's name) can be reached by the user {account.name}. "
+            "Set EXCHANGE_HOME to a shorter path, or TMPDIR to a short one."
         )
     try:
         make_private_directory(directory, account)
@@ -45,7 +47,8 @@ def private_socket_directory(home: Path, account: ServerAccount) -> Path:
         private = stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) & 0o077 == 0
         if not private or status.st_uid != account.uid:
             raise EmbeddedPostgresError(
-                f"{directory} exists and is not a private directory of the user {account.name}. Remove it and start again."
+                f"{directory} exists and is not a private directory of the user {account.name}. "
+                "Remove it and start again."
             ) from None
     return directory
 

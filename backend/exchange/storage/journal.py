@@ -1,7 +1,7 @@
 """The journal store: append a batch in one COPY, read it back, lead a shard, keep snapshots.
 
-The database itself enforces the two things that safety rests on (migration 0002): an append commits only while its epoch is
-the lease's, and entries are never changed. One COPY is one statement, one transaction and one round trip.
+The database itself enforces the two things that safety rests on (migration 0002): an append commits only while its
+epoch is the lease's, and entries are never changed. One COPY is one statement, one transaction and one round trip.
 """
 
 import hashlib
@@ -17,11 +17,13 @@ CHAIN_SIZE = 16
 GENESIS = bytes(CHAIN_SIZE)
 FENCED_SQLSTATE = "EX001"
 
-#: Session advisory locks, (class, shard): who holds it leads. It goes with the connection, so a killed leader frees it at once.
+#: Session advisory locks, (class, shard): who holds it leads.
+#: It goes with the connection, so a killed leader frees it at once.
 _LEADER_LOCK_CLASS = 0x45584C44
 
 
-#: How asyncpg tells that a connection is gone. InternalClientError: the server ended the session between two statements.
+#: How asyncpg tells that a connection is gone.
+#: InternalClientError: the server ended the session between two statements.
 BROKEN = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
@@ -88,7 +90,8 @@ class JournalReader:
         Raises JournalCorrupt where an entry is missing or its bytes do not fit the chain.
         """
         rows = await self._connection.fetch(
-            "SELECT sequence, command, events, chain FROM journal WHERE shard = $1 AND sequence > $2 ORDER BY sequence LIMIT $3",
+            "SELECT sequence, command, events, chain FROM journal "
+            "WHERE shard = $1 AND sequence > $2 ORDER BY sequence LIMIT $3",
             self._shard, sequence, limit,
         )  # fmt: skip
         entries = []
@@ -127,8 +130,8 @@ class JournalLeader(JournalReader):
     async def append(self, entries: Sequence[Entry]) -> None:
         """Append consecutive entries; they are durable when this returns.
 
-        Raises Fenced when another leader has taken over (nothing was committed), AppendFailed when the outcome is not known, and
-        JournalError when Postgres refused (nothing was committed).
+        Raises Fenced when another leader has taken over (nothing was committed), AppendFailed when the outcome is not
+        known, and JournalError when Postgres refused (nothing was committed).
         """
         if self._chain is None:
             raise JournalError("the journal was not recovered before appending to it")
@@ -189,7 +192,8 @@ async def lead(dsn: str, shard: int, holder: str) -> JournalLeader | None:
 async def save_snapshot(dsn: str, shard: int, sequence: int, digest: int, state: bytes, keep: int = 2) -> None:
     """Keep a state of the engine, and the ``keep`` newest of all. Its journal entry must be durable.
 
-    On a connection of its own, so that no order waits for it. Needs no fence: the state of a sequence is the same whoever saves it.
+    On a connection of its own, so that no order waits for it. Needs no fence: the state of a sequence is the same
+    whoever saves it.
     """
     connection = await connect(dsn, settings={"application_name": f"exchange snapshot {shard}"})
     try:

@@ -1,4 +1,7 @@
-"""What a new leader reads from the tables once they are as far as the journal: open orders, latest trades, client order ids."""
+"""What a new leader reads from the tables once they are as far as the journal.
+
+Open orders, latest trades, client order ids.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -32,9 +35,10 @@ class TermTables:
         """Every resting order, oldest first."""
         async with self._connection() as connection:
             rows = await connection.fetch(
-                "SELECT order_id, account, client_order_id, market, side, order_type, time_in_force, flags, price_ticks, "
-                "quantity_lots, remaining_lots, filled_lots, filled_quote_units, fee_units, status, end_reason, sequence, "
-                "created_ns, updated_ns FROM orders WHERE shard = $1 AND status <= 2 ORDER BY order_id",
+                "SELECT order_id, account, client_order_id, market, side, order_type, time_in_force, flags, "
+                "price_ticks, quantity_lots, remaining_lots, filled_lots, filled_quote_units, fee_units, "
+                "status, end_reason, sequence, created_ns, updated_ns "
+                "FROM orders WHERE shard = $1 AND status <= 2 ORDER BY order_id",
                 self._shard,
             )
         return [OrderState(**dict(row) | {name: int(row[name]) for name in _TOTALS}) for row in rows]
@@ -56,7 +60,8 @@ class TermTables:
         """The journal entries that hold a market's latest trades and each trade's id, oldest first."""
         async with self._connection() as connection:
             rows = await connection.fetch(
-                "SELECT j.sequence, j.command, j.events, t.trade_id FROM trades t JOIN journal j USING (shard, sequence) "
+                "SELECT j.sequence, j.command, j.events, t.trade_id "
+                "FROM trades t JOIN journal j USING (shard, sequence) "
                 "WHERE t.shard = $1 AND t.market = $2 ORDER BY t.trade_id DESC LIMIT $3",
                 self._shard, market, limit,
             )  # fmt: skip
