@@ -37,6 +37,7 @@ SECONDS_MAX = 480.0  # access tokens last ten minutes at most, and are not renew
 @click.option(
     "--crossing", default=25, show_default=True, type=click.IntRange(0, 90), help="Percent of orders that trade."
 )
+@click.option("--client-ids/--no-client-ids", default=True, show_default=True, help="Name every order.")
 @click.option("--method", default="POST", show_default=True, help="noop: the method.")
 @click.option(
     "--body", default='{"price":"50000.00","quantity":"0.001"}', show_default=True, help="noop: the JSON body."
@@ -53,6 +54,7 @@ def load(
     symbol: str,
     price: int | None,
     crossing: int,
+    client_ids: bool,
     method: str,
     body: str,
     seed: int,
@@ -67,7 +69,7 @@ def load(
     try:
         if mode == "orders":
             accounts = connections if token_per_connection else 1
-            document = uvloop.run(_load_orders(settings, symbol, accounts, price, crossing, seed))
+            document = uvloop.run(_load_orders(settings, symbol, accounts, price, crossing, client_ids, seed))
         else:
             request = http_request(method, url, body.encode() if body and method != "GET" else None)
             document = uvloop.run(run_load(settings, [lambda: request] * connections)).document()
@@ -82,14 +84,14 @@ def load(
 
 
 async def _load_orders(
-    settings: LoadSettings, symbol: str, accounts: int, price: int | None, crossing: int, seed: int
+    settings: LoadSettings, symbol: str, accounts: int, price: int | None, crossing: int, client_ids: bool, seed: int
 ) -> dict[str, Any]:
     run = f"load-{secrets.token_hex(4)}"
     async with ApiClient(settings.url) as client:
         market, depth = await client.market(symbol), await client.depth(symbol, 1)
         tokens = [await _open_account(client, f"{run}-{number}", market) for number in range(accounts)]
     decimals = len(market.tick_size.partition(".")[2])
-    mix = OrderMix(_mid_ticks(market, depth, price), decimals, crossing_percent=crossing)
+    mix = OrderMix(_mid_ticks(market, depth, price), decimals, crossing_percent=crossing, client_ids=client_ids)
     target = replace(settings, url=settings.url.rstrip("/") + ORDERS_PATH)
     requests = order_requests(target, mix, market.symbol, tokens, run, seed)
     result = await run_load(target, requests)

@@ -177,7 +177,7 @@ class PlaceOrder(Shape):
     model_config = example(symbol="BTC/USD", side="Buy", quantity="1.0", price="50000.00", order_type="Limit")
     symbol: SymbolText = Field(description="BTC/USD or BTC-USD")
     side: str = Field(description="Buy or Sell", examples=["Buy"])
-    order_type: str = Field(description="Limit or Market", examples=["Limit"])
+    order_type: str = Field("Limit", description="Limit or Market", examples=["Limit"])
     quantity: str = Field(description="A multiple of the lot size", examples=["1.0"])
     price: str | None = Field(
         None, description="A multiple of the tick size. Market orders: the price they will not trade beyond"

@@ -219,6 +219,7 @@ class OrderMix:
     crossing_percent: int = 25
     quantity_units: int = 1000
     quantity_decimals: int = 6
+    client_ids: bool = True
 
     @property
     def crossing_size(self) -> int:
@@ -242,10 +243,10 @@ class OrderMix:
         away = rng.randint(1, self.spread_ticks) * (1 if crossing else -1) * (1 if side == "Buy" else -1)
         price = decimal_text(self.mid_ticks + away, self.tick_decimals)
         quantity = decimal_text(self.quantity_units * (self.crossing_size if crossing else 1), self.quantity_decimals)
-        client_id = f"{prefix}{SERIAL_MARK.decode()}"
+        client_id = f',"client_order_id":"{prefix}{SERIAL_MARK.decode()}"' if self.client_ids else ""
         return (
             f'{{"symbol":"{symbol}","side":"{side}","quantity":"{quantity}","price":"{price}",'
-            f'"order_type":"Limit","time_in_force":"GTC","client_order_id":"{client_id}"}}'
+            f'"order_type":"Limit"{client_id}}}'
         ).encode()
 
 

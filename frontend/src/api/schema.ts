@@ -423,7 +423,9 @@ export interface paths {
         };
         /**
          * Livez
-         * @description Is it worth waiting for? A halted shard is not: only a new start, which recovers from the journal, helps.
+         * @description Does the process answer at all?
+         *
+         *     A halted shard recovers by itself once the journal is back: a restart would not help it.
          */
         get: operations["livez_livez_get"];
         put?: never;
@@ -1115,9 +1117,10 @@ export interface components {
             /**
              * Order Type
              * @description Limit or Market
+             * @default Limit
              * @example Limit
              */
-            order_type: string;
+            order_type?: string;
             /**
              * Post Only
              * @description Refuse rather than trade at once; GTC limit orders only
@@ -2911,15 +2914,6 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description No */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ProbeAnswer"];
                 };
             };
         };
