@@ -16,10 +16,11 @@ from starlette.types import ASGIApp
 from exchange.corridor.corridor import Corridor
 from exchange.gateway.app import create_app
 from exchange.gateway.context import Exchange
+from exchange.gateway.http_protocol import OneWriteProtocol
 from exchange.gateway.hub import Hub
 from exchange.gateway.order_entry import FrontDoor, OrderEntry
 from exchange.gateway.streams import StreamServer
-from exchange.projections.runner import ProjectionRunner
+from exchange.projections.process import ProjectionProcess
 from exchange.settings import Settings
 from exchange.storage.database import open_database
 
@@ -51,7 +52,7 @@ async def open_exchange(settings: Settings) -> AsyncIterator[RunningExchange]:
     """
     assert settings.database_url is not None, "whoever opens an exchange has a database by now"
     database = await open_database(settings.database_url)
-    projections = ProjectionRunner(database.dsn, SHARD)
+    projections = ProjectionProcess(database.dsn, SHARD)
     corridor = Corridor(database.dsn, SHARD, projections)
     hub = Hub(corridor.catalogue, corridor.live)
     corridor.tell(on_term=hub.begin_term, on_changes=hub.publish)
@@ -98,7 +99,7 @@ class Server(uvicorn.Server):
                 host=settings.host,
                 port=settings.port,
                 loop="none",  # the caller's
-                http="httptools",
+                http=OneWriteProtocol,
                 ws="websockets-sansio",
                 ws_max_size=64 * 1024,
                 ws_per_message_deflate=False,

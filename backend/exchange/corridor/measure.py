@@ -1,5 +1,6 @@
 """What the corridor measures of itself, once a batch."""
 
+import collections
 from collections.abc import Sequence
 
 from prometheus_client import Counter
@@ -20,11 +21,11 @@ def observe_batch(entries: Sequence[Entry], matching_s: float, commit_s: float, 
     metrics.MATCHING_SECONDS.observe(matching_s)
     metrics.JOURNAL_COMMIT_SECONDS.observe(commit_s)
     metrics.SEQUENCE.set(entries[-1].sequence)
-    for entry in entries:
-        kind = entry.command[1]
-        _command_counter(kind, entry.events[0] == EventKind.REJECTED).inc()
+    counts = collections.Counter((entry.command[1], entry.events[0] == EventKind.REJECTED) for entry in entries)
+    for (kind, rejected), count in counts.items():
+        _command_counter(kind, rejected).inc(count)
         if kind == CommandKind.PLACE:
-            metrics.ORDER_SECONDS.observe(total_s)
+            metrics.ORDER_SECONDS.observe(total_s, count)
 
 
 def observe_changes(changes: Changes, catalogue: Catalogue) -> None:

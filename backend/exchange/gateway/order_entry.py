@@ -343,8 +343,7 @@ async def _send_problem(scope: Scope, send: Send, refusal: Refusal) -> None:
 
 async def _send(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
     headers += [
-        (b"content-length", str(len(body)).encode()),
-        (b"cache-control", b"no-store"),
+        (b"content-length", b"%d" % len(body)),
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -58,10 +58,18 @@ class _Overtaken(Exception):
 class ProjectionRunner:
     """Keeps the projections of one shard. Several runners of a shard do no harm: one does the work."""
 
-    def __init__(self, dsn: str, shard: int, *, slice_entries: int = SLICE_ENTRIES) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        shard: int,
+        *,
+        slice_entries: int = SLICE_ENTRIES,
+        on_reached: Callable[[int], None] = lambda watermark: None,
+    ) -> None:
         self._dsn = dsn
         self._shard = shard
         self._slice_entries = slice_entries
+        self._on_reached = on_reached  # told every watermark
         self._catalogue = Catalogue()
         self._projections: tuple[Projection, ...] = (
             CatalogueTables(self._catalogue), Orders(), Trades(), Balances(self._catalogue), Candles(),
@@ -257,6 +265,7 @@ class ProjectionRunner:
         self._watermarks = watermarks
         self._journal_sequence = max(self._journal_sequence, *watermarks.values())
         watermark = self.watermark
+        self._on_reached(watermark)
         for sequence, reached in self._waiters:
             if sequence <= watermark and not reached.done():
                 reached.set_result(None)
