@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := .stamps
 UV_VERSION := 0.13.9
+# The certificates that the system trusts, a company's own among them.
+export UV_SYSTEM_CERTS ?= true
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev test lint types unit integration system e2e delivery frontend-test bench soak openapi lock clean prerequisites
