@@ -31,7 +31,7 @@ def exported() -> dict[str, set[str]]:
             series[family.name + suffixes.get(family.type, "")] = labels
     # These read their values, and so their labels, only when asked.
     metrics.HOST.disks.add(REPOSITORY)
-    for family in (*metrics.HOST.collect(), *metrics.TRANSACTIONS.collect()):
+    for family in (*metrics.HOST.collect(), *metrics.TRANSACTIONS.collect(), *metrics.ORDER_SECONDS.collect()):
         series[family.name + suffixes.get(family.type, "")] = {
             label for sample in family.samples for label in sample.labels
         }

@@ -30,7 +30,12 @@ PASSWORD_VARIABLE = "EXCHANGE_DEMO_ROBOT_PASSWORD"  # noqa: S105  (the name of t
     help=f"The robots' password [default: {PASSWORD_VARIABLE}; without either, new accounts with a new one]",
 )
 def demo(url: str, seed: int, rate: float, makers: int, takers: int, password_file: Path | None) -> None:
-    """Trade BTC/USD and ETH/USD with seeded market makers and takers until interrupted, then cancel their quotes."""
+    """Trade BTC/USD and ETH/USD with seeded market makers and takers until interrupted, then cancel their quotes.
+
+    \b
+    exchange demo
+    exchange demo --url http://localhost:9000 --seed 7 --rate 50
+    """
     follow_parent()
     password = password_file.read_text().strip() if password_file else os.environ.get(PASSWORD_VARIABLE, "")
     suffix = "" if password else f"-{secrets.token_hex(3)}"

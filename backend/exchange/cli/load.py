@@ -64,6 +64,10 @@ def load(
 
     orders: good-till-cancelled limit orders at 1 to 200 ticks from one price, most of them resting, the rest crossing.
     They stay in the book: use a throw-away installation.
+
+    \b
+    exchange load --seconds 30 --connections 64
+    exchange load --mode noop --url http://localhost:8080/livez --method GET
     """
     settings = LoadSettings(url, connections, seconds, warm_up)
     try:

@@ -60,7 +60,13 @@ def replay(
     direct: bool,
     json_file: Path | None,
 ) -> None:
-    """Play the recorded order flow FILE (a Bitstamp order log, .log or .log.xz)."""
+    """Play the recorded order flow FILE (a Bitstamp order log, .log or .log.xz).
+
+    \b
+    exchange replay orders.log.xz
+    exchange replay orders.log.xz --speed 60 --accounts 50
+    exchange replay orders.log.xz --direct --json report.json
+    """
     run_name = run_name or _new_run_name()
     try:
         settings = ReplaySettings(run_name, in_flight, speed, compare_every, warm_up * 60)

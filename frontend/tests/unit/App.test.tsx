@@ -61,6 +61,9 @@ describe("App", () => {
     await screen.findByRole("table", { name: "Order book" });
     const socket = FakeSocket.latest();
     socket.open();
+    await waitFor(() => {
+      expect(socket.sent).toContainEqual(expect.objectContaining({ op: "subscribe", channel: "depth" }));
+    });
     const book = { channel: "depth", symbol: "BTC/USD" };
     socket.say({ ...book, type: "snapshot", sequence: 1, bids: [["49999.00", "1.5"]], asks: [["50001.00", "2"]] });
     socket.say({ ...book, type: "update", sequence: 2, prev_sequence: 1, bids: [["49999.00", "0"], ["49998.00", "3"]], asks: [] });
