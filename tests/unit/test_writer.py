@@ -136,6 +136,20 @@ async def test_a_failed_append_halts_with_unknown_outcomes_and_untaken_commands_
     assert len(scene.published) == published
 
 
+async def test_what_is_durable_is_answered_even_when_telling_others_fails() -> None:
+    journal = GatedJournal()
+
+    def fail(entries: Sequence[Entry]) -> None:
+        raise KeyError("a defect")
+
+    writer = Writer(journal, Shard(), fail)
+    running = asyncio.create_task(writer.run())
+    answer = writer.submit(genesis()[0])
+    with pytest.raises(KeyError):
+        await running
+    assert (await answer).sequence == 1
+
+
 async def test_stopping_finishes_what_was_taken(scene: Scene) -> None:
     scene.journal.gate.clear()
     answers = [scene.writer.submit(commands.deposit(2, USD, 1)) for _ in range(5)]

@@ -40,6 +40,10 @@ RETRY_S = 1.0
 TOLD_MAX = 100_000  # accounts; at the bound the longest unheard of reads as if it had been told everything
 
 
+class ProjectionsBroken(Exception):
+    """The tables cannot follow the journal: one of the two is not what this version makes."""
+
+
 #: What ends a term and passes: Postgres is away, stopping, or short of something.
 PASSING = (JournalError, DatabaseUnreachable, asyncpg.PostgresError, *BROKEN)
 
@@ -73,6 +77,12 @@ class Told:
 
     def of(self, account: int) -> int:
         return max(self._sequences.get(account, 0), self._floor)
+
+
+def raise_why(following: "asyncio.Task[None]") -> None:
+    """The tables stopped following: raise why."""
+    error = following.exception()
+    raise ProjectionsBroken(f"the tables cannot follow the journal: {error}") from error
 
 
 class Corridor:
@@ -161,14 +171,16 @@ class Corridor:
         while True:
             try:
                 await self._term()
-            except JournalCorrupt as error:
-                await self._stay_halted(error)
-            except PASSING as error:
+            except (JournalCorrupt, ProjectionsBroken) as error:  # beginning again would find the same
                 self._halt(error)
-                logger.error("the shard is halted: %s; recovering from the journal in %.0f s", error, RETRY_S)
+                logger.critical("the shard stays halted: %s", error)
+                await asyncio.Event().wait()
+            except Exception as error:
+                self._halt(error)
+                known = isinstance(error, PASSING)
+                what = "the shard is halted: %s; recovering from the journal in %.0f s"
+                logger.log(logging.ERROR if known else logging.CRITICAL, what, error, RETRY_S, exc_info=not known)
                 await asyncio.sleep(RETRY_S)
-            except Exception as error:  # a broken invariant: going on would make it worse
-                await self._stay_halted(error)
 
     async def _term(self) -> None:
         leader = await self._win_lease()
@@ -206,7 +218,7 @@ class Corridor:
         await asyncio.wait((reached, following), return_when=asyncio.FIRST_COMPLETED)
         if not reached.done():
             reached.cancel()
-            following.result()  # raises why the tables cannot follow
+            raise_why(following)
 
     async def _prepare(self) -> None:
         """Bring what is kept in memory beside the engine to the engine's sequence."""
@@ -240,20 +252,24 @@ class Corridor:
         """Take orders until the journal or the tables fail, or this is cancelled."""
         self._writer = writer = Writer(leader, self._shard, self._committed)
         writing = asyncio.create_task(writer.run(), name="writer")
+        losing = asyncio.create_task(leader.lost(), name="leadership")
         try:
             if self._shard.sequence == 0:
                 await asyncio.gather(*[writer.submit(command) for command in genesis()])
             self.failure = None
             self._on_term(self._shard)
             self.role = "leader"
-            await asyncio.wait((writing, following), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((writing, following, losing), return_when=asyncio.FIRST_COMPLETED)
         finally:
+            losing.cancel()
             writer.stop()
             await asyncio.wait([writing])
-            if writing.exception() is None:
+            if writing.exception() is None and not leader.is_lost:
                 await self._keep_snapshot()
         writing.result()  # raises why the journal failed
-        following.result()  # raises why the tables cannot follow
+        if following.done():
+            raise_why(following)
+        raise JournalError("the connection to the journal is gone")
 
     def _committed(self, entries: Sequence[Entry]) -> None:
         """Called by the writer when entries are durable, before their owners are answered."""
@@ -287,11 +303,6 @@ class Corridor:
             await self._snapshot_task
         if self._shard.sequence > self._snapshot_sequence:
             await self._save_snapshot(self._shard.sequence, self._shard.digest(), self._shard.snapshot())
-
-    async def _stay_halted(self, error: Exception) -> None:
-        self._halt(error)
-        logger.critical("the shard stays halted: %s", error, exc_info=not isinstance(error, JournalCorrupt))
-        await asyncio.Event().wait()
 
     def _halt(self, error: Exception) -> None:
         self.role = "halted"

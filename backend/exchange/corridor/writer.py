@@ -114,10 +114,12 @@ class Writer:
         self._underway = None
         committed = time.perf_counter()
         self.durable_sequence = entries[-1].sequence
-        self._publish(entries)
-        for (_, answer), entry in zip(batch, entries, strict=True):
-            if not answer.done():  # a caller that went away has cancelled it
-                answer.set_result(entry)
+        try:
+            self._publish(entries)
+        finally:  # what is durable is answered, whatever becomes of telling others
+            for (_, answer), entry in zip(batch, entries, strict=True):
+                if not answer.done():  # a caller that went away has cancelled it
+                    answer.set_result(entry)
         measure.observe_batch(entries, applied - started, committed - applied, time.perf_counter() - started)
 
     def _apply(self, batch: list[bytearray]) -> list[Entry]:

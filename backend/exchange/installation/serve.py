@@ -5,6 +5,7 @@ home lock and embedded Postgres (or DATABASE_URL) ─> migrations ─> corridor 
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 import subprocess
@@ -22,10 +23,12 @@ from exchange.installation.secrets import installation_secrets
 from exchange.main import RunningExchange, Server, build_app, open_exchange
 from exchange.observability.logging import configure_logging
 from exchange.settings import Settings, default_home
-from exchange.storage.embedded import EmbeddedPostgres
+from exchange.storage.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from exchange.storage.migrate import upgrade
 
 Tell = Callable[[str], None]
+DATABASE_LOOK_S = 0.5
+logger = logging.getLogger("exchange")
 
 
 class ServeError(Exception):
@@ -59,13 +62,15 @@ def run(*, demo: bool, tell: Tell) -> None:
             tell(f"database    embedded PostgreSQL in {settings.home} ({time.monotonic() - started:.1f} s)")
         else:
             tell("database    DATABASE_URL")
-        uvloop.run(_serve(settings, secrets, demo, tell))
+        uvloop.run(_serve(settings, secrets, postgres, demo, tell))
     finally:
         if postgres is not None:
             postgres.stop()
 
 
-async def _serve(settings: Settings, secrets: dict[str, str], demo: bool, tell: Tell) -> None:
+async def _serve(
+    settings: Settings, secrets: dict[str, str], postgres: EmbeddedPostgres | None, demo: bool, tell: Tell
+) -> None:
     assert settings.database_url is not None
     applied = await upgrade(settings.database_url)
     tell(f"schema      {len(applied)} migrations applied" if applied else "schema      up to date")
@@ -74,6 +79,7 @@ async def _serve(settings: Settings, secrets: dict[str, str], demo: bool, tell: 
         serving = asyncio.create_task(_listen(server, settings), name="server")
         stopping = _stop_signal()
         stopped = asyncio.create_task(stopping.wait())
+        keeping = asyncio.create_task(_keep_running(postgres)) if postgres is not None else None
         child: subprocess.Popen[bytes] | None = None
         try:
             if await _until_open(exchange, (serving, stopped), tell):
@@ -84,7 +90,22 @@ async def _serve(settings: Settings, secrets: dict[str, str], demo: bool, tell: 
                 await asyncio.to_thread(stop_child, child)
             server.should_exit = True
             stopped.cancel()
+            if keeping is not None:
+                keeping.cancel()
             await serving
+
+
+async def _keep_running(postgres: EmbeddedPostgres) -> None:
+    """Start the embedded server again when it dies; the corridor recovers from its journal by itself."""
+    while True:
+        await asyncio.sleep(DATABASE_LOOK_S)
+        if postgres.running:
+            continue
+        logger.error("the embedded PostgreSQL has died; starting it again")
+        try:
+            await asyncio.to_thread(postgres.start)
+        except EmbeddedPostgresError as error:
+            logger.error("the embedded PostgreSQL does not start: %s", error)
 
 
 def _stop_signal() -> asyncio.Event:

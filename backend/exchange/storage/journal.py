@@ -4,6 +4,7 @@ The database itself enforces the two things that safety rests on (migration 0002
 epoch is the lease's, and entries are never changed. One COPY is one statement, one transaction and one round trip.
 """
 
+import asyncio
 import hashlib
 import time
 from collections.abc import Sequence
@@ -122,6 +123,16 @@ class JournalLeader(JournalReader):
         super().__init__(connection, shard)
         self.epoch = epoch
         self._chain: bytes | None = None
+        self._lost = asyncio.Event()
+        connection.add_termination_listener(lambda _: self._lost.set())
+
+    @property
+    def is_lost(self) -> bool:
+        return self._lost.is_set()
+
+    async def lost(self) -> None:
+        """Return when the connection, and with it the leadership, is gone."""
+        await self._lost.wait()
 
     def start_after(self, chain: bytes) -> None:
         """Tell the chain value that the next append continues: recovery's last one."""
