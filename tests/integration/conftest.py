@@ -1,5 +1,6 @@
 """A real Postgres of the session's own, and a fresh database with the current schema for every test that asks."""
 
+import asyncio
 import secrets
 import shutil
 import tempfile
@@ -7,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import asyncpg
 import pytest
 import pytest_asyncio
 
@@ -63,7 +65,19 @@ async def _database(postgres_url: str, template: str) -> AsyncIterator[str]:
     try:
         yield of_database(postgres_url, name)
     finally:
-        await _execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+        await _drop_database(postgres_url, name)
+
+
+async def _drop_database(url: str, name: str) -> None:
+    """An autovacuum worker in the database belongs to the superuser and may not be terminated: wait until it is done."""
+    for attempts_left in reversed(range(40)):
+        try:
+            await _execute(url, f"DROP DATABASE {name} WITH (FORCE)")
+            return
+        except (asyncpg.InsufficientPrivilegeError, asyncpg.ObjectInUseError):
+            if not attempts_left:
+                raise
+            await asyncio.sleep(0.25)
 
 
 async def _execute(url: str, statement: str) -> None:

@@ -147,7 +147,7 @@ async def test_health_tells_every_part(client: aiohttp.ClientSession, exchange: 
 
 @pytest.mark.parametrize(
     ("role", "live", "ready", "healthy"),
-    [("leader", 200, 200, 200), ("standby", 200, 503, 200), ("starting", 200, 503, 200), ("halted", 503, 503, 503)],
+    [("leader", 200, 200, 200), ("standby", 200, 503, 200), ("starting", 200, 503, 200), ("halted", 200, 503, 503)],
 )
 async def test_probes_answer_for_every_role(
     client: aiohttp.ClientSession, exchange: Exchange, role: Any, live: int, ready: int, healthy: int
