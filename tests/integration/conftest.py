@@ -69,7 +69,7 @@ async def _database(postgres_url: str, template: str) -> AsyncIterator[str]:
 
 
 async def _drop_database(url: str, name: str) -> None:
-    """An autovacuum worker in the database belongs to the superuser and may not be terminated: wait until it is done."""
+    """Autovacuum workers belong to the superuser and may not be terminated: wait until they are done."""
     for attempts_left in reversed(range(40)):
         try:
             await _execute(url, f"DROP DATABASE {name} WITH (FORCE)")
