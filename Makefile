@@ -74,7 +74,7 @@ types: $(STAMPS)/dev  ## strict types
 	$(BIN)/mypy
 
 unit: $(STAMPS)/dev  ## units, properties, scenarios: no process but their own
-	$(PYTEST) tests/unit tests/properties tests/scenarios
+	$(PYTEST) tests/unit tests/properties tests/scenarios tests/performance --benchmark-disable
 
 integration: $(STAMPS)/dev  ## contracts and integration with a real Postgres
 	$(PYTEST) tests/integration tests/contract
