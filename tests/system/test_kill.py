@@ -124,6 +124,7 @@ def test_kill_9_loses_and_doubles_nothing(own_exchange: ExchangeServer) -> None:
         print(
             f"kill {kill + 1}/{KILLS}: {len(evidence.acknowledged)} acknowledged, {len(evidence.cancelled)} cancelled"
         )
+    shard = check_books(exchange)  # waits until the tables have everything
     orders = {
         row["client_order_id"]: row for row in read(exchange, "SELECT client_order_id, order_id, status FROM orders")
     }
@@ -132,7 +133,6 @@ def test_kill_9_loses_and_doubles_nothing(own_exchange: ExchangeServer) -> None:
     assert all(by_id[order_id] == 4 for order_id in evidence.cancelled), "a cancel that was answered stays"
     (total,) = read(exchange, "SELECT count(*) AS n, count(DISTINCT (account, client_order_id)) AS ids FROM orders")
     assert total["n"] == total["ids"] == len(evidence.acknowledged)
-    shard = check_books(exchange)
     exchange.stop()
     exchange.start()
     assert exchange.recovered_digest() == (shard.sequence, f"{shard.digest():016x}")

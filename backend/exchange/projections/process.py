@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 DSN_VARIABLE = "EXCHANGE_PROJECTIONS_DSN"  # in the environment, which only the same user can read, unlike arguments
 RESTART_S = 0.5
 STOP_TIMEOUT_S = 5.0
+NICENESS = 5  # orders first: the tables may lag for a moment, their readers wait
 EXIT_BROKEN = 3  # the tables cannot follow the journal; starting again would not help
 
 
@@ -128,6 +129,7 @@ async def _hurry_when_asked(runner: ProjectionRunner) -> None:
 
 def main() -> None:
     configure_logging(os.environ.get("LOG_LEVEL", "INFO").upper())
+    os.nice(NICENESS)
     try:
         asyncio.run(follow(os.environ.pop(DSN_VARIABLE), int(sys.argv[1])))
     except KeyboardInterrupt:
