@@ -95,6 +95,8 @@ class ProjectionProcess:
 
     async def _stop(self, child: asyncio.subprocess.Process) -> None:
         self._child = None
+        # Without a child nothing is known: Postgres may lose the latest of the tables in a crash, and make it again.
+        self.watermark = 0
         if child.stdin is not None:
             child.stdin.close()
         try:
