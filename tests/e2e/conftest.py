@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from exchange.settings import REPOSITORY_FRONTEND
 from tests.support.server import ExchangeServer
@@ -25,6 +25,9 @@ def chromium_path() -> str | None:
     """The system's browser, None for Playwright's own."""
     named = os.environ.get("CHROMIUM_PATH")
     return named or next((path for name in CHROMIUM_NAMES if (path := shutil.which(name))), None)
+
+
+expect.set_options(timeout=20_000)  # a shared machine may take its time; what never comes still fails
 
 
 @pytest.fixture(scope="session", autouse=True)
