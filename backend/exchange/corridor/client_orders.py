@@ -13,7 +13,7 @@ from exchange.contracts.refusals import refuse
 from exchange.storage.journal import Entry
 
 RECENT_MAX = 100_000  # at the bound: the oldest that the tables have is forgotten here
-FILTER_BITS = 1 << 27  # 16 MiB: one false alarm in 300 at ten million ids; a false alarm costs one look-up
+FILTER_BITS = 1 << 27  # 16 MiB: one false alarm in 230 at ten million ids; a false alarm costs one look-up
 FILTER_HASHES = 4
 
 Key = tuple[int, str]  # account, client order id

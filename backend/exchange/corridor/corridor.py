@@ -54,8 +54,6 @@ class Projections(Protocol):
     @property
     def watermark(self) -> int: ...
 
-    def nudge(self, sequence: int) -> None: ...
-
     async def wait_for(self, sequence: int, timeout_s: float | None) -> None: ...
 
     async def run(self) -> None: ...
@@ -276,7 +274,6 @@ class Corridor:
         changes = self.live.apply(entries)
         for account in changes.accounts:
             self._told.tell(account, changes.sequence)
-        self._projections.nudge(changes.sequence)
         self._on_changes(changes)
         measure.observe_changes(changes, self.catalogue)
         if changes.sequence - self._snapshot_sequence >= SNAPSHOT_EVERY and self._snapshot_task is None:

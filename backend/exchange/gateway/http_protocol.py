@@ -1,6 +1,6 @@
 """One system call an answer: uvicorn writes an answer's head and its body apart, and uvloop sends each at once.
 
-Under load that second call (and the second wake-up of the client) was a tenth of an order's cost.
+That second call also wakes the client twice (docs/benchmarks.md).
 """
 
 import asyncio

@@ -118,6 +118,7 @@ class Hub:
         self._streams: dict[int, MarketStreams] = {}
         self._private: dict[int, Channel] = {}
         self._shard = Shard()
+        self._waiting: dict[tuple[Subscriber, int], None] = {}  # private subscriptions that begin with the next batch
         self.connections: set[Subscriber] = set()
 
     @property
@@ -140,6 +141,10 @@ class Hub:
             for account in changes.accounts:
                 if account in self._private:
                     self._publish_private(account, changes)
+        waiting, self._waiting = self._waiting, {}
+        for subscriber, account in waiting:
+            if subscriber in self.connections:
+                self._begin_orders(subscriber, account)
 
     def begin_term(self, shard: Shard) -> None:
         """After a recovery the streams go on from another state: everybody gets new snapshots by connecting again."""
@@ -147,6 +152,7 @@ class Hub:
         self.close_all(1012, "the exchange recovered: connect again")
         self._streams.clear()
         self._private.clear()
+        self._waiting.clear()
 
     def _market(self, number: int) -> MarketStreams:
         streams = self._streams.get(number)
@@ -250,7 +256,16 @@ class Hub:
         streams.ticker.snapshot(subscriber, self._ticker(streams.market))
 
     def subscribe_orders(self, subscriber: Subscriber, account: int) -> None:
-        """Send the account's open orders and balances, and what changes from then on."""
+        """Send the account's open orders and balances, and what changes from then on.
+
+        While a batch is on its way to the journal the engine's balances are ahead of it: the snapshot waits for that.
+        """
+        if self._shard.sequence != self._live.sequence:
+            self._waiting[subscriber, account] = None
+        else:
+            self._begin_orders(subscriber, account)
+
+    def _begin_orders(self, subscriber: Subscriber, account: int) -> None:
         channel = self._private.get(account)
         if channel is None:
             channel = self._private[account] = Channel("orders", self._live.sequence)
@@ -267,6 +282,7 @@ class Hub:
 
     def unsubscribe_orders(self, subscriber: Subscriber, account: int) -> None:
         """Send no more of the account's orders."""
+        self._waiting.pop((subscriber, account), None)
         channel = self._private.get(account)
         if channel is not None:
             channel.subscribers.discard(subscriber)

@@ -36,9 +36,6 @@ class ProjectionProcess:
         self._waiters: set[tuple[int, asyncio.Future[None]]] = set()
         self.watermark = 0
 
-    def nudge(self, sequence: int) -> None:
-        """The child looks for more by itself: nothing to tell until somebody waits."""
-
     async def wait_for(self, sequence: int, timeout_s: float | None) -> None:
         """Return when the tables include ``sequence``. Raises TimeoutError; ``timeout_s`` None waits for ever."""
         if sequence <= self.watermark:
