@@ -12,7 +12,7 @@ from enum import IntEnum
 
 import numpy as np
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2  # of the commands that this build writes; version 1 is executed as it always was
 
 
 class CommandKind(IntEnum):
@@ -24,10 +24,16 @@ class CommandKind(IntEnum):
     WITHDRAW = 4
     PLACE = 5
     CANCEL = 6
+    AMEND = 7
+    CANCEL_REPLACE = 8
+    MASS_CANCEL = 9
+    CONFIGURE_MARKET = 10
+    SET_MODE = 11
+    CLOCK = 12  # nothing but the time that it carries
 
 
 class EventKind(IntEnum):
-    """What a command caused. `TRADED` and `CANCELLED` follow the `ACCEPTED` of their own command."""
+    """What a command caused, in the order in which it happened."""
 
     ASSET_DEFINED = 1
     MARKET_DEFINED = 2
@@ -37,6 +43,16 @@ class EventKind(IntEnum):
     REJECTED = 6
     TRADED = 7
     CANCELLED = 8
+    TRIGGERED = 9  # a waiting order fires
+    ACTIVATED = 10  # an order that waited for its parent takes part
+    REFRESHED = 11  # an iceberg shows its next slice, behind the others at its price
+    PREVENTED = 12  # a self-trade that did not happen
+    AMENDED = 13
+    CANCEL_REJECTED = 14  # the first half of a CANCEL_REPLACE; the second goes on
+    MASS_CANCELLED = 15
+    MARKET_CONFIGURED = 16
+    MODE_CHANGED = 17
+    UNCROSSED = 18  # the result of a call auction; its trades follow
 
 
 class Side(IntEnum):
@@ -47,21 +63,68 @@ class Side(IntEnum):
 
 
 class OrderType(IntEnum):
-    """FIX tag 40."""
+    """FIX tag 40; the take-profits are its J and K (market or limit if touched)."""
 
     MARKET = 1
     LIMIT = 2
+    STOP = 3
+    STOP_LIMIT = 4
+    TAKE_PROFIT = 5
+    TAKE_PROFIT_LIMIT = 6
+    TRAILING_STOP = 7
 
 
 class TimeInForce(IntEnum):
-    """FIX tag 59. Post-only (FIX 18=6, ParticipateDoNotInitiate) is a flag of a GTC limit order."""
+    """FIX tag 59. Post-only (FIX 18=6, ParticipateDoNotInitiate) is a flag."""
 
+    DAY = 0  # until the next midnight UTC
     GTC = 1
     IOC = 3
     FOK = 4
+    GTD = 6  # until `expire_ns`
+
+
+class SelfTrade(IntEnum):
+    """What happens to an order that would trade with its own account or group (FIX tag 2964; the group is 2362)."""
+
+    NONE = 0  # it trades
+    CANCEL_NEWEST = 1
+    CANCEL_OLDEST = 2
+    CANCEL_BOTH = 3
+    DECREMENT = 4  # both shrink by what would have traded
+
+
+class Contingency(IntEnum):
+    """FIX tag 1385: how an order hangs on another, which its `order_id` names."""
+
+    NONE = 0
+    ONE_CANCELS_OTHER = 1  # the order is the other leg of `order_id`
+    ONE_TRIGGERS_OTHER = 2  # the order's end activates `order_id` for what it filled
+    WAITS_FOR_PARENT = 3  # the order sleeps until a parent that names it ends
+
+
+class Mode(IntEnum):
+    """What a market lets happen (FIX tag 340, TradSesStatus)."""
+
+    OPEN = 0
+    CANCEL_ONLY = 1
+    POST_ONLY = 2
+    HALTED = 3
+    AUCTION = 4
+
+
+class BandAction(IntEnum):
+    """What happens at the edge of a price band."""
+
+    REJECT = 0
+    AUCTION = 1
 
 
 FLAG_POST_ONLY = 1
+FLAG_SLIDE = 2  # with POST_ONLY: take the best passive price instead of being refused
+FLAG_ALLOW_FAILURE = 4  # CANCEL_REPLACE: place even if there is nothing to cancel
+FLAG_PRIORITY_KEPT = 16  # events only, AMENDED
+FLAG_AUCTION = 32  # events only, TRADED: both sides rested, nobody was the aggressor
 
 # Balances of the ledger that belong to nobody who trades.
 EXTERNAL_ACCOUNT = 0  # where deposits come from and withdrawals go: the only balance that may be negative
@@ -73,6 +136,10 @@ UNITS_MAX = 2**62  # exclusive: notionals, holds and transfer amounts in asset u
 QUANTITY_LOTS_MAX = 2**62  # exclusive
 FEE_PPM_MAX = 100_000  # 10 %
 ASSET_SCALE_MAX = 18
+BAND_PPM_MAX = 1_000_000
+CASCADE_MAX = 1_000  # waiting orders that fire during one command; the others go on with the next
+TRAILING_ORDERS_MAX = 1_000  # a market; each trade may move all of them
+DAY_NS = 86_400_000_000_000
 CLIENT_ORDER_ID_SIZE = 36
 
 _HEADER = [
@@ -82,7 +149,8 @@ _HEADER = [
     ("order_type", "<u1"),
     ("time_in_force", "<u1"),
     ("flags", "<u1"),
-    ("reserved", "<u2"),
+    ("self_trade", "<u1"),
+    ("contingency", "<u1"),
     ("sequence", "<u8"),  # given by the sequencer; the first command of a shard is 1
     ("timestamp_ns", "<i8"),  # given by the sequencer; Unix time
     ("account", "<u8"),
@@ -97,19 +165,21 @@ def _command_dtype(body: list[tuple[str, str]]) -> np.dtype[np.void]:
     return np.dtype(_HEADER + body + ([("padding", f"V{padding}")] if padding else []))
 
 
+# PLACE, CANCEL, AMEND, CANCEL_REPLACE, MASS_CANCEL. A command of version 1 counts as if all that it did not know were zero.
 ORDER_COMMAND = _command_dtype(
     [
-        ("order_id", "<u8"),  # CANCEL: the order to cancel. PLACE: zero, the order's id is its sequence
+        ("order_id", "<u8"),  # the order to cancel, amend or replace; PLACE: the linked one (the order's own id is its sequence)
         ("market", "<u4"),
-        ("asset", "<u4"),
-        ("price_ticks", "<i8"),  # LIMIT: the limit. MARKET: zero, or the protection price that it will not trade beyond
+        ("trail_ticks", "<u4"),
+        ("price_ticks", "<i8"),  # the limit, or the protection price that a market order will not trade beyond (0: none)
         ("quantity_lots", "<i8"),
-        ("amount", "<i8"),
+        ("amount", "<i8"),  # MARKET: quote units to spend or to receive, instead of a quantity
         ("trigger_price_ticks", "<i8"),
-        ("display_lots", "<i8"),
-        ("expire_ns", "<i8"),
+        ("display_lots", "<i8"),  # iceberg: what is shown at a time
+        ("expire_ns", "<i8"),  # GTD
         ("client_order_id", f"S{CLIENT_ORDER_ID_SIZE}"),
-        ("group", "<u4"),
+        ("group", "<u4"),  # accounts of one group are one for self-trade prevention; 0: the account alone
+        ("min_quantity_lots", "<i8"),  # FIX tag 110: trade at least this at once or not at all
     ]
 )
 
@@ -150,21 +220,53 @@ MARKET_COMMAND = _command_dtype(
     ]
 )
 
-EVENT = np.dtype(
+# CONFIGURE_MARKET: everything about a market that may change, all at once.
+MARKET_TERMS_COMMAND = _command_dtype(
     [
-        ("kind", "<u1"),
-        ("side", "<u1"),  # of the order; of a trade: the taker's
-        ("order_type", "<u1"),
-        ("time_in_force", "<u1"),
-        ("flags", "<u1"),
-        ("reserved", "<u1"),
-        ("reason", "<u2"),  # Reason of REJECTED and CANCELLED
-        ("sequence", "<u8"),  # of the command that caused it
-        ("timestamp_ns", "<i8"),
         ("market", "<u4"),
-        ("asset", "<u4"),
-        ("order_id", "<u8"),  # of a trade: the taker's
-        ("account", "<u8"),  # of a trade: the taker's
+        ("maker_fee_ppm", "<u4"),
+        ("taker_fee_ppm", "<u4"),
+        ("band_ppm", "<u4"),  # width of the price band to each side of the reference, in millionths of it; 0: no band
+        ("band_action", "<u4"),
+        ("open_orders_max", "<u4"),  # an account; 0: no limit
+        ("quantity_lots_min", "<i8"),
+        ("quantity_lots_max", "<i8"),
+        ("notional_units_min", "<i8"),
+        ("position_lots_max", "<i8"),  # base that an account may own or have bids for; 0: no limit
+        ("band_interval_ns", "<i8"),  # how long a reference lasts before it moves to the last price
+        ("band_auction_ns", "<i8"),  # length of a volatility auction
+        ("reference_price_ticks", "<i8"),  # 0: the last price
+    ]
+)
+
+MODE_COMMAND = _command_dtype(
+    [
+        ("market", "<u4"),
+        ("mode", "<u4"),
+        ("until_ns", "<i8"),  # AUCTION: when it ends by itself; 0: when it is told to
+    ]
+)
+
+# Events have one size and one beginning. TRADED and PREVENTED are read by EVENT, MODE_CHANGED by MODE_EVENT, all others by ORDER_EVENT.
+_EVENT_HEAD = [
+    ("kind", "<u1"),
+    ("side", "<u1"),  # of the order; of a trade: the taker's
+    ("order_type", "<u1"),
+    ("time_in_force", "<u1"),
+    ("flags", "<u1"),
+    ("self_trade", "<u1"),
+    ("reason", "<u2"),  # Reason of REJECTED, CANCELLED, ...
+    ("sequence", "<u8"),  # of the command that caused it
+    ("timestamp_ns", "<i8"),
+    ("market", "<u4"),
+    ("asset", "<u4"),
+    ("order_id", "<u8"),  # of a trade: the taker's
+    ("account", "<u8"),  # whose order it is; of a trade: the taker's
+]
+
+EVENT = np.dtype(
+    _EVENT_HEAD
+    + [
         ("price_ticks", "<i8"),
         ("quantity_lots", "<i8"),  # ACCEPTED: of the order. TRADED: of the trade. CANCELLED: what was cancelled
         ("remaining_lots", "<i8"),  # of the order after the event; of a trade: the taker's
@@ -182,6 +284,35 @@ EVENT = np.dtype(
     ]
 )
 EVENT_SIZE = EVENT.itemsize
+
+ORDER_EVENT = np.dtype(
+    _EVENT_HEAD
+    + [
+        ("price_ticks", "<i8"),
+        ("quantity_lots", "<i8"),
+        ("remaining_lots", "<i8"),
+        ("amount", "<i8"),  # units held (ACCEPTED, TRIGGERED, ACTIVATED, AMENDED: the change) or released (CANCELLED)
+        ("trigger_price_ticks", "<i8"),
+        ("display_lots", "<i8"),
+        ("visible_lots", "<i8"),  # what an iceberg shows now
+        ("expire_ns", "<i8"),
+        ("linked_order_id", "<u8"),
+        ("ahead_lots", "<i8"),  # AMENDED: visible lots and orders before it at its price
+        ("ahead_orders", "<u4"),
+        ("trail_ticks", "<u4"),
+    ]
+)
+
+MODE_EVENT = np.dtype(
+    _EVENT_HEAD
+    + [
+        ("reference_price_ticks", "<i8"),
+        ("mode", "<i8"),
+        ("previous_mode", "<i8"),
+        ("until_ns", "<i8"),
+        ("padding", "V56"),
+    ]
+)
 
 
 class Reason(IntEnum):
@@ -214,16 +345,44 @@ class Reason(IntEnum):
     AMOUNT_OUT_OF_RANGE = 1061
     DEFINITION_INVALID = 1062
     ACCOUNT_INVALID = 1063
+    TRIGGER_PRICE_INVALID = 1064
+    TRAIL_INVALID = 1065
+    DISPLAY_QUANTITY_INVALID = 1066
+    MIN_QUANTITY_INVALID = 1067
+    EXPIRE_TIME_INVALID = 1068
+    SELF_TRADE_INVALID = 1069
+    LINK_INVALID = 1070
+    MODE_INVALID = 1071
+    SCOPE_INVALID = 1072
     # risk
     INSUFFICIENT_FUNDS = 2001
     CLIENT_ORDER_ID_REUSED = 2002
     FAUCET_LIMIT = 2003
+    OPEN_ORDERS_LIMIT = 2004
+    POSITION_LIMIT = 2005
     # match
     POST_ONLY_WOULD_CROSS = 3001
     FOK_NOT_FILLABLE = 3002
     UNKNOWN_ORDER = 3003
     ORDER_ENDED = 3004
+    MARKET_CANCEL_ONLY = 3005
+    MARKET_POST_ONLY = 3006
+    MARKET_HALTED = 3007
+    MARKET_IN_AUCTION = 3008
+    PRICE_BAND = 3009
+    TRIGGER_ALREADY_MET = 3010
+    MIN_QUANTITY_NOT_FILLABLE = 3011
+    QUANTITY_BELOW_FILLED = 3012
+    TRAILING_ORDERS_FULL = 3013
     # why an accepted order ended without being filled
     CANCELLED_BY_OWNER = 4001
     IOC_REMAINDER = 4002
     NO_LIQUIDITY = 4003
+    EXPIRED = 4004
+    SELF_TRADE = 4005
+    LINKED_ORDER = 4006
+    MASS_CANCEL = 4007
+    REPLACED = 4008
+    # why a market's mode changed (PRICE_BAND is the third)
+    BY_OPERATOR = 4101
+    AUCTION_ENDED = 4102
