@@ -34,7 +34,7 @@ from engine.reference.codec import (
 )
 from engine.reference.definitions import Asset, Market, asset_is_valid, fee, market_is_valid
 from engine.reference.digest import digest
-from engine.reference.errors import SequenceError
+from engine.errors import SequenceError
 from engine.reference.ledger import Ledger
 
 _Buffer = bytes | bytearray | memoryview

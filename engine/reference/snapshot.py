@@ -5,7 +5,7 @@ import struct
 import zlib
 from typing import Any
 
-from engine.reference.errors import SnapshotError
+from engine.errors import SnapshotError
 
 _HEADER = struct.Struct("<4sIQ")
 _CHECKSUM = struct.Struct("<I")

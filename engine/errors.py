@@ -1,4 +1,4 @@
-"""What a caller of the engine can do wrong. The content of a command is never an exception."""
+"""What a caller of either engine can do wrong. The content of a command is never an exception."""
 
 
 class SequenceError(ValueError):
