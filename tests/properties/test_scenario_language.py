@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from tests.properties.strategies import any_command
 from tests.support import commands
-from tests.support.scenario import Names, parse, write
+from tests.support.language import Names, parse, write
 
 
 @given(any_command(), st.sampled_from([Names(), Names(["USD", "BTC"], ["BTC/USD"])]))

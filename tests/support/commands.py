@@ -14,7 +14,11 @@ from engine.records import (
     EVENT_SIZE,
     LAYOUT_VERSION,
     MARKET_COMMAND,
+    MARKET_TERMS_COMMAND,
+    MODE_COMMAND,
+    MODE_EVENT,
     ORDER_COMMAND,
+    ORDER_EVENT,
     TRANSFER_COMMAND,
     CommandKind,
     EventKind,
@@ -23,26 +27,27 @@ from engine.records import (
     TimeInForce,
 )
 
-LAYOUTS = {
+LAYOUTS: dict[int, np.dtype[np.void]] = {
     CommandKind.DEFINE_ASSET: ASSET_COMMAND,
     CommandKind.DEFINE_MARKET: MARKET_COMMAND,
     CommandKind.DEPOSIT: TRANSFER_COMMAND,
     CommandKind.WITHDRAW: TRANSFER_COMMAND,
-    CommandKind.PLACE: ORDER_COMMAND,
-    CommandKind.CANCEL: ORDER_COMMAND,
+    CommandKind.CONFIGURE_MARKET: MARKET_TERMS_COMMAND,
+    CommandKind.SET_MODE: MODE_COMMAND,
 }
 _SEQUENCE_AT = ORDER_COMMAND.fields["sequence"][1]  # type: ignore[index]
 _TIMESTAMP_AT = ORDER_COMMAND.fields["timestamp_ns"][1]  # type: ignore[index]
 TIMESTAMP_STEP_NS = 1_000
 
 
+def layout_of(command: bytes) -> np.dtype[np.void]:
+    """The layout by which a command is read; an unknown kind has that of an order."""
+    return LAYOUTS.get(command[1], ORDER_COMMAND)
+
+
 def record(kind: int, **fields: Any) -> bytes:
-    """Any command; an unknown kind has the layout of an order. Raises OverflowError for what a field cannot hold."""
-    layout = LAYOUTS.get(kind, ORDER_COMMAND)  # type: ignore[call-overload]
-    values: Any = np.zeros(1, dtype=layout)
-    for name, value in {"version": LAYOUT_VERSION, "kind": int(kind), **fields}.items():
-        values[name] = value
-    return bytes(values.tobytes())
+    """Any command. Raises OverflowError for what a field cannot hold, ValueError for a field that the kind has not."""
+    return override(bytes([LAYOUT_VERSION, kind]) + bytes(COMMAND_SIZE - 2), **fields)
 
 
 def define_asset(asset: int, name: str, scale: int = 2) -> bytes:
@@ -54,6 +59,20 @@ def define_market(market: int, symbol: str, base: int, quote: int, **fields: Any
     terms = {"market": market, "symbol": symbol.encode(), "base": base, "quote": quote}
     terms |= {"lot_units": 10, "tick_lot_units": 2, "quantity_lots_min": 1, "quantity_lots_max": 1_000_000}
     return record(CommandKind.DEFINE_MARKET, **{**terms, "price_ticks_max": 1_000_000, **fields})
+
+
+def configure_market(market: int, **fields: Any) -> bytes:
+    """The terms of `define_market`, without band and limits, unless `fields` say otherwise."""
+    terms = {"market": market, "quantity_lots_min": 1, "quantity_lots_max": 1_000_000}
+    return record(CommandKind.CONFIGURE_MARKET, **{**terms, **fields})
+
+
+def set_mode(market: int, mode: int, until_ns: int = 0) -> bytes:
+    return record(CommandKind.SET_MODE, market=market, mode=mode, until_ns=until_ns)
+
+
+def clock() -> bytes:
+    return record(CommandKind.CLOCK)
 
 
 def deposit(account: int, asset: int, amount: int) -> bytes:
@@ -81,9 +100,27 @@ def cancel(account: int, order_id: int) -> bytes:
     return record(CommandKind.CANCEL, account=account, order_id=order_id)
 
 
+def amend(account: int, order_id: int, **fields: Any) -> bytes:
+    """New terms of an order by name: price_ticks, quantity_lots (in all), trigger_price_ticks, display_lots."""
+    return record(CommandKind.AMEND, account=account, order_id=order_id, **fields)
+
+
+def cancel_replace(order_id: int, order: bytes, **fields: Any) -> bytes:
+    """Cancel `order_id` and place `order`, a PLACE command."""
+    return override(order, kind=CommandKind.CANCEL_REPLACE, order_id=order_id, **fields)
+
+
+def mass_cancel(
+    account: int = 0, market: int = 0, side: int = 0, low: int = 0, high: int = 0, prefix: bytes = b""
+) -> bytes:
+    """Zero (or nothing): any. `low` to `high`: limit prices, in ticks."""
+    scope = {"account": account, "market": market, "side": side, "client_order_id": prefix}
+    return record(CommandKind.MASS_CANCEL, **scope, price_ticks=low, trigger_price_ticks=high)
+
+
 def override(command: bytes, **fields: Any) -> bytes:
     """The command with other values in these fields of its layout."""
-    values: Any = np.frombuffer(command, dtype=LAYOUTS.get(command[1], ORDER_COMMAND)).copy()  # type: ignore[call-overload]
+    values: Any = np.frombuffer(command, dtype=layout_of(command)).copy()
     for name, value in fields.items():
         values[name] = value
     return bytes(values.tobytes())
@@ -101,18 +138,22 @@ def stamp(command: bytes, sequence: int, timestamp_ns: int) -> bytes:
 
 
 class Sequencer:
-    """Gives commands the sequences from 1 on, and a time that goes with them."""
+    """Gives commands the sequences from 1 on, and a time that goes with them until it is set to another."""
 
     def __init__(self, sequence: int = 0) -> None:
         self.sequence = sequence
+        self.timestamp_ns = sequence * TIMESTAMP_STEP_NS
 
-    def stamp(self, *commands: bytes) -> bytes:
-        """The commands as one batch that follows the last one."""
+    def stamp(self, *commands: bytes, timestamp_ns: int | None = None) -> bytes:
+        """The commands as one batch that follows the last one: each a step later, or the first at this time."""
+        if timestamp_ns is not None:
+            self.timestamp_ns = timestamp_ns - TIMESTAMP_STEP_NS
         return b"".join(self._next(command) for command in commands)
 
     def _next(self, command: bytes) -> bytes:
         self.sequence += 1
-        return stamp(command, self.sequence, self.sequence * TIMESTAMP_STEP_NS)
+        self.timestamp_ns = min(self.timestamp_ns + TIMESTAMP_STEP_NS, 2**63 - 1)
+        return stamp(command, self.sequence, self.timestamp_ns)
 
 
 def split_commands(batch: bytes) -> list[bytes]:
@@ -120,21 +161,21 @@ def split_commands(batch: bytes) -> list[bytes]:
 
 
 def read_command(command: bytes) -> dict[str, Any]:
-    """The fields of a record; an unknown kind has the layout of an order."""
-    layout: np.dtype[np.void] = LAYOUTS.get(command[1], ORDER_COMMAND)  # type: ignore[call-overload]
+    """The fields of a record by name."""
+    layout = layout_of(command)
     values = np.frombuffer(command, dtype=layout, count=1)[0]
     return {name: values[name].item() for name in layout.names or () if name != "padding"}
 
 
 class Event(NamedTuple):
-    """The fields of an event record, in its order."""
+    """The fields of an event record, whichever view its kind is read by; what that view does not have is zero."""
 
     kind: EventKind
     side: int
     order_type: int
     time_in_force: int
     flags: int
-    reserved: int
+    self_trade: int
     reason: int
     sequence: int
     timestamp_ns: int
@@ -142,24 +183,48 @@ class Event(NamedTuple):
     asset: int
     order_id: int
     account: int
-    price_ticks: int
-    quantity_lots: int
-    remaining_lots: int
-    amount: int
-    maker_order_id: int
-    maker_account: int
-    maker_remaining_lots: int
-    taker_fee: int
-    maker_fee: int
-    hold_released: int
-    trade_id: int
+    # EVENT and ORDER_EVENT
+    price_ticks: int = 0
+    quantity_lots: int = 0
+    remaining_lots: int = 0
+    amount: int = 0
+    # EVENT
+    maker_order_id: int = 0
+    maker_account: int = 0
+    maker_remaining_lots: int = 0
+    taker_fee: int = 0
+    maker_fee: int = 0
+    hold_released: int = 0
+    trade_id: int = 0
+    # ORDER_EVENT
+    trigger_price_ticks: int = 0
+    display_lots: int = 0
+    visible_lots: int = 0
+    expire_ns: int = 0
+    linked_order_id: int = 0
+    ahead_lots: int = 0
+    ahead_orders: int = 0
+    trail_ticks: int = 0
+    # MODE_EVENT
+    mode: int = 0
+    previous_mode: int = 0
+    until_ns: int = 0
+    reference_price_ticks: int = 0
+    padding: bytes = b""
 
 
-assert Event._fields == EVENT.names
+_VIEWS = {EventKind.TRADED: EVENT, EventKind.PREVENTED: EVENT, EventKind.MODE_CHANGED: MODE_EVENT}
+assert all(set(view.names or ()) <= set(Event._fields) for view in (EVENT, ORDER_EVENT, MODE_EVENT))
 
 
 def read_events(data: bytes) -> list[Event]:
-    """The events of a buffer that `apply` returned."""
+    """The events of a buffer that `apply` returned, each by the view of its kind."""
     assert len(data) % EVENT_SIZE == 0, f"{len(data)} bytes are no whole number of events of {EVENT_SIZE}"
-    rows = np.frombuffer(data, dtype=EVENT).tolist()
-    return [Event(EventKind(row[0]), *row[1:]) for row in rows]
+    return [_read_event(data[at : at + EVENT_SIZE]) for at in range(0, len(data), EVENT_SIZE)]
+
+
+def _read_event(data: bytes) -> Event:
+    view = _VIEWS.get(EventKind(data[0]), ORDER_EVENT)
+    values = dict(zip(view.names or (), np.frombuffer(data, dtype=view).tolist()[0], strict=True))
+    assert not any(values.get("padding", b"")), "what a kind does not use is zero"
+    return Event(**{**values, "kind": EventKind(data[0]), "padding": b""})
