@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any, Self
 
+from engine.errors import SequenceError
 from engine.records import (
     ASSET_COMMAND,
     COMMAND_SIZE,
@@ -34,7 +35,6 @@ from engine.reference.codec import (
 )
 from engine.reference.definitions import Asset, Market, asset_is_valid, fee, market_is_valid
 from engine.reference.digest import digest
-from engine.errors import SequenceError
 from engine.reference.ledger import Ledger
 
 _Buffer = bytes | bytearray | memoryview
