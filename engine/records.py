@@ -9,6 +9,7 @@ All integers are little-endian. A field that a kind does not use is zero.
 """
 
 from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 
@@ -386,3 +387,42 @@ class Reason(IntEnum):
     # why a market's mode changed (PRICE_BAND is the third)
     BY_OPERATOR = 4101
     AUCTION_ENDED = 4102
+
+
+class LiveOrder(NamedTuple):
+    """An order that has not ended, as both engines tell it: what `order` and `orders` return."""
+
+    order_id: int  # the sequence of the command that placed it
+    account: int
+    market: int
+    side: int
+    order_type: int
+    time_in_force: int
+    flags: int  # FLAG_POST_ONLY, FLAG_SLIDE
+    self_trade: int
+    group: int
+    price_ticks: int  # the limit, 0: none
+    quantity_lots: int  # filled and remaining
+    remaining_lots: int
+    display_lots: int  # 0: everything is shown
+    visible_lots: int  # what an iceberg shows now; 0 without display_lots
+    expire_ns: int
+    trigger_price_ticks: int  # stays after it fired
+    trail_ticks: int
+    waiting: int  # 0: in the book, 1: for its trigger, 2: for its parent
+    other_leg: int  # order ids, 0: none
+    child: int
+    parent: int
+    client_order_id: bytes  # without the zero bytes at its end
+
+
+class MarketState(NamedTuple):
+    """What is true of a market now: what both engines' `state` returns. A price of 0: there is none."""
+
+    mode: int
+    last_price_ticks: int
+    range_low: int  # trigger range in ticks; 0, 0: empty
+    range_high: int
+    reference_price_ticks: int  # of the price band
+    reference_since_ns: int
+    auction_end_ns: int  # 0: the auction does not end by itself
