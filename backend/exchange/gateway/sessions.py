@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from exchange.contracts.refusals import EdgeReason, refuse
 from exchange.gateway.passwords import AttemptLimit, PasswordHashing
 from exchange.gateway.tokens import ACCESS_TOKEN_LIFETIME_S, issue_access_token
-from exchange.storage.tables import refresh_tokens, users
+from exchange.storage.tables import refresh_tokens, sessions, users
 
 REFRESH_TOKEN_LIFETIME_NS = 30 * 24 * 3600 * 1_000_000_000  # from its issue: a session slides as long as it is used
 USERNAME = re.compile(r"[a-z0-9_.-]{3,32}")
@@ -77,7 +77,7 @@ class Sessions:
                 raise refuse(
                     EdgeReason.USERNAME_TAKEN, f"the username {name} is taken", field="username", limit="unique"
                 )
-            pair = await self._issue(connection, account, uuid.uuid4(), now_ns)
+            pair = await self._begin(connection, account, now_ns)
         self._by_address.give_back(address)
         _log("login account registered", account, address)
         return User(account, name, now_ns), pair
@@ -113,9 +113,9 @@ class Sessions:
             if row is not None and row.used_ns is None and row.revoked_ns is None and now_ns < row.expires_ns:
                 used = update(refresh_tokens).where(refresh_tokens.c.token_hash == row.token_hash)
                 await connection.execute(used.values(used_ns=now_ns))
-                return await self._issue(connection, row.account_id, row.family, now_ns)
+                return await self._issue(connection, row.account_id, row.session_id, now_ns)
             if row is not None and row.used_ns is not None and row.revoked_ns is None:
-                await self._end_family(connection, row.family, now_ns)
+                await self._end(connection, row.session_id, now_ns)
                 _log("auth refresh token used twice: session ended", row.account_id, address, logging.WARNING)
         # Raised outside the transaction, which must keep the end of the family.
         _log("auth refresh refused: unauthorized", row.account_id if row else None, address)
@@ -126,7 +126,7 @@ class Sessions:
         async with self._engine.begin() as connection:
             row = await self._locked(connection, token)
             if row is not None:
-                await self._end_family(connection, row.family, time.time_ns())
+                await self._end(connection, row.session_id, time.time_ns())
                 _log("auth logout", row.account_id, address)
 
     async def user(self, account: int) -> User:
@@ -160,20 +160,28 @@ class Sessions:
             await connection.execute(
                 update(users).where(users.c.account_id == account).values(password_hash=password_hash)
             )
-        expired = (refresh_tokens.c.account_id == account) & (refresh_tokens.c.expires_ns < now_ns)
-        await connection.execute(delete(refresh_tokens).where(expired))
-        return await self._issue(connection, account, uuid.uuid4(), now_ns)
+        expired = (sessions.c.account_id == account) & (sessions.c.expires_ns < now_ns)
+        await connection.execute(delete(sessions).where(expired))
+        return await self._begin(connection, account, now_ns)
 
-    async def _issue(self, connection: AsyncConnection, account: int, family: uuid.UUID, now_ns: int) -> TokenPair:
+    async def _begin(self, connection: AsyncConnection, account: int, now_ns: int) -> TokenPair:
+        row = {"session_id": uuid.uuid4(), "account_id": account, "created_ns": now_ns, "used_ns": now_ns}
+        expires_ns = now_ns + REFRESH_TOKEN_LIFETIME_NS
+        await connection.execute(insert(sessions).values(row | {"expires_ns": expires_ns}))
+        return await self._issue(connection, account, row["session_id"], now_ns)
+
+    async def _issue(self, connection: AsyncConnection, account: int, session_id: uuid.UUID, now_ns: int) -> TokenPair:
         token = secrets.token_urlsafe(32)
         row = {
             "token_hash": _hash(token),
-            "family": family,
+            "session_id": session_id,
             "account_id": account,
             "issued_ns": now_ns,
             "expires_ns": now_ns + REFRESH_TOKEN_LIFETIME_NS,
         }
         await connection.execute(insert(refresh_tokens).values(row))
+        used = {"used_ns": now_ns, "expires_ns": row["expires_ns"]}
+        await connection.execute(update(sessions).where(sessions.c.session_id == session_id).values(used))
         return TokenPair(account, issue_access_token(self._jwt_secret, account), token)
 
     async def _locked(self, connection: AsyncConnection, token: str) -> "RefreshRow | None":
@@ -181,15 +189,20 @@ class Sessions:
             return None
         table = refresh_tokens.c
         query = select(
-            table.token_hash, table.family, table.account_id, table.expires_ns, table.used_ns, table.revoked_ns
-        )
+            table.token_hash,
+            table.session_id,
+            table.account_id,
+            table.expires_ns,
+            table.used_ns,
+            sessions.c.revoked_ns,
+        ).join(sessions, sessions.c.session_id == table.session_id)
         # Two uses at once are one after the other: the second one sees the first.
         row = (await connection.execute(query.where(table.token_hash == _hash(token)).with_for_update())).first()
         return None if row is None else RefreshRow(*row)
 
-    async def _end_family(self, connection: AsyncConnection, family: uuid.UUID, now_ns: int) -> None:
-        living = (refresh_tokens.c.family == family) & refresh_tokens.c.revoked_ns.is_(None)
-        await connection.execute(update(refresh_tokens).where(living).values(revoked_ns=now_ns))
+    async def _end(self, connection: AsyncConnection, session_id: uuid.UUID, now_ns: int) -> None:
+        living = (sessions.c.session_id == session_id) & sessions.c.revoked_ns.is_(None)
+        await connection.execute(update(sessions).where(living).values(revoked_ns=now_ns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +210,7 @@ class RefreshRow:
     """A stored refresh token."""
 
     token_hash: bytes
-    family: uuid.UUID
+    session_id: uuid.UUID
     account_id: int
     expires_ns: int
     used_ns: int | None

@@ -6,6 +6,7 @@ triggers that guard the journal; a test holds the two against each other.
 """
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -24,6 +25,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 metadata = MetaData(
     naming_convention={
@@ -87,23 +89,101 @@ users = Table(
     Column("username", Text, nullable=False, unique=True, comment="case folded"),
     Column("password_hash", Text, nullable=False, comment="argon2id, encoded with its parameters"),
     Column("created_ns", BigInteger, nullable=False),
+    Column("role", Text, nullable=False, server_default="user", comment="user or admin"),
+    Column("frozen_ns", BigInteger, comment="since when it may only read and cancel"),
+    CheckConstraint("role IN ('user', 'admin')", name="role"),
+    Index("ix_users_frozen", "account_id", postgresql_where=text("frozen_ns IS NOT NULL")),
     comment="Who may log in. Accounts below 1000 belong to the exchange itself",
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("session_id", Uuid, primary_key=True),
+    Column("account_id", ForeignKey("users.account_id", ondelete="CASCADE"), nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+    Column("used_ns", BigInteger, nullable=False, comment="when it was begun or refreshed last"),
+    Column("expires_ns", BigInteger, nullable=False, comment="of its newest refresh token"),
+    Column("address", Text, nullable=False, server_default="", comment="where it was used from last"),
+    Column("user_agent", Text, nullable=False, server_default="", comment="as it said at its begin"),
+    Column("revoked_ns", BigInteger, comment="when it was ended before its time"),
+    Index(None, "account_id"),
+    Index("ix_sessions_revoked", "revoked_ns", postgresql_where=text("revoked_ns IS NOT NULL")),
+    comment="Sessions: one login and all that was refreshed from it",
 )
 
 refresh_tokens = Table(
     "refresh_tokens",
     metadata,
     Column("token_hash", LargeBinary, primary_key=True, comment="SHA-256 of the token, which is not stored"),
-    Column("family", Uuid, nullable=False, comment="one login and all that was refreshed from it"),
+    Column("session_id", ForeignKey("sessions.session_id", ondelete="CASCADE"), nullable=False),
     Column("account_id", ForeignKey("users.account_id", ondelete="CASCADE"), nullable=False),
     Column("issued_ns", BigInteger, nullable=False),
     Column("expires_ns", BigInteger, nullable=False),
     Column("used_ns", BigInteger, comment="when it was exchanged for the next one; a second use is theft"),
-    Column("revoked_ns", BigInteger, comment="when its family was ended"),
-    Index(None, "family"),
+    Index(None, "session_id"),
     Index(None, "account_id"),
     Index(None, "expires_ns"),
     comment="Refresh tokens, each good for one use",
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("key_id", Text, primary_key=True),
+    Column("account_id", ForeignKey("users.account_id", ondelete="CASCADE"), nullable=False),
+    Column("label", Text, nullable=False),
+    Column("kind", Text, nullable=False, comment="hmac or ed25519"),
+    Column("secret", LargeBinary, comment="hmac: sealed with the installation's secret"),
+    Column("public_key", LargeBinary, comment="ed25519: its 32 bytes"),
+    Column("scopes", ARRAY(Text), nullable=False, comment="of read, trade, transfer"),
+    Column("symbols", ARRAY(Text), comment="the markets it may trade on; none: all"),
+    Column("notional_max", JSONB, nullable=False, comment="symbol or quote asset -> most quote an order"),
+    Column("addresses", ARRAY(Text), comment="networks it is used from; none: any"),
+    Column("receive_window_ms", Integer, nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+    Column("expires_ns", BigInteger),
+    Column("used_ns", BigInteger, comment="to the second or so"),
+    Column("revoked_ns", BigInteger),
+    Column("changed_ns", BigInteger, nullable=False, comment="by which other processes find changes"),
+    CheckConstraint("kind IN ('hmac', 'ed25519')", name="kind"),
+    CheckConstraint(
+        "(kind = 'hmac') = (secret IS NOT NULL) AND (kind = 'ed25519') = (public_key IS NOT NULL)", name="secret"
+    ),
+    Index(None, "account_id"),
+    Index(None, "changed_ns"),
+    comment="API keys: programs that sign their requests",
+)
+
+second_factors = Table(
+    "second_factors",
+    metadata,
+    Column("account_id", ForeignKey("users.account_id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("secret", LargeBinary, nullable=False, comment="sealed with the installation's secret"),
+    Column("created_ns", BigInteger, nullable=False),
+    Column("confirmed_ns", BigInteger, comment="since when a login asks for it"),
+    Column("used_step", BigInteger, nullable=False, comment="of the last code; only later ones are good"),
+    comment="Second factors: time-based one-time passwords (RFC 6238)",
+)
+
+recovery_codes = Table(
+    "recovery_codes",
+    metadata,
+    Column(
+        "account_id", ForeignKey("second_factors.account_id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    ),
+    Column("code_hash", LargeBinary, primary_key=True, comment="SHA-256 of the code, which is not stored"),
+    comment="Recovery codes that are left: each stands in for a second factor once",
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("subject", LargeBinary, primary_key=True, comment="SHA-256 of the account or address tried"),
+    Column("full_at_ns", BigInteger, nullable=False, comment="when its allowance is whole again"),
+    Index(None, "full_at_ns"),
+    comment="Attempts at secrets, by what was tried: a token bucket a row, worthless once it is whole again",
+    prefixes=["UNLOGGED"],
 )
 
 
