@@ -3,10 +3,13 @@
 Written from docs/market_data.md alone and without the view's own book, so that the one can be held against the other.
 """
 
+import heapq
 import zlib
+from collections.abc import Collection, Sequence
 
 from engine.market_data.messages import (
     Action,
+    BookOrder,
     L2Snapshot,
     L2Update,
     L3Snapshot,
@@ -17,7 +20,7 @@ from engine.market_data.messages import (
 )
 from engine.records import Side
 
-_CHECKSUM_LEVELS = 10
+CHECKSUM_LEVELS = 10
 
 _Levels = dict[int, tuple[int, int]]  # price_ticks -> (visible_lots, orders)
 
@@ -34,14 +37,26 @@ class Damaged(OutOfStep):
     """A message, or the mirror, is not what it should be."""
 
 
-def depth_checksum(bids: list[Level], asks: list[Level]) -> int:
-    """CRC-32 of the best 10 levels of each side as text, `bid price:lots:ask price:lots:...`; both best first."""
+def depth_checksum(bids: Sequence[Level], asks: Sequence[Level]) -> int:
+    """CRC-32 of the best 10 levels as text, `bid price:lots:ask price:lots:...`; both best first, in ticks and lots."""
     numbers: list[int] = []
-    for rank in range(_CHECKSUM_LEVELS):
+    for rank in range(CHECKSUM_LEVELS):
         for side in (bids, asks):
             if rank < len(side):
                 numbers += side[rank][:2]
     return zlib.crc32(":".join(str(number) for number in numbers).encode())
+
+
+def _best(prices: Collection[int], side: int, levels: int) -> list[int]:
+    """The best prices of a side, best first, so many at most (0: all)."""
+    choose = heapq.nlargest if side == Side.BUY else heapq.nsmallest
+    return choose(levels or len(prices), prices)
+
+
+def _verify(mirror: "L2Mirror | L3Mirror", checksum: int) -> None:
+    found = depth_checksum(*mirror.depth(CHECKSUM_LEVELS))
+    if found != checksum:
+        raise Damaged(f"market {mirror.market} at {mirror.sequence}: the checksum is {checksum}, the book has {found}")
 
 
 def _follows(update: L2Update | L3Update, market: int, sequence: int) -> bool:
@@ -66,7 +81,7 @@ class L2Mirror:
             Side.BUY: {price: (lots, orders) for price, lots, orders in snapshot.bids},
             Side.SELL: {price: (lots, orders) for price, lots, orders in snapshot.asks},
         }
-        self._verify(snapshot.checksum)
+        _verify(self, snapshot.checksum)
 
     def apply(self, update: L2Update) -> bool:
         """Take a message; False for one that the book includes already. Raises Gap and Damaged."""
@@ -75,13 +90,16 @@ class L2Mirror:
         for change in update.levels:
             self._change(change)
         self.sequence = update.sequence
-        self._verify(update.checksum)
+        _verify(self, update.checksum)
         return True
 
-    def depth(self) -> tuple[list[Level], list[Level]]:
-        """(bids, asks), best first."""
-        bids, asks = self._levels[Side.BUY], self._levels[Side.SELL]
-        return [Level(p, *bids[p]) for p in sorted(bids, reverse=True)], [Level(p, *asks[p]) for p in sorted(asks)]
+    def depth(self, levels: int = 0) -> tuple[list[Level], list[Level]]:
+        """(bids, asks), best first, so many levels at most (0: all)."""
+        return self._depth(Side.BUY, levels), self._depth(Side.SELL, levels)
+
+    def _depth(self, side: int, levels: int) -> list[Level]:
+        known = self._levels[side]
+        return [Level(price, *known[price]) for price in _best(known, side, levels)]
 
     def _change(self, change: LevelChange) -> None:
         levels = self._levels.get(change.side)
@@ -92,22 +110,18 @@ class L2Mirror:
         else:
             levels.pop(change.price_ticks, None)
 
-    def _verify(self, checksum: int) -> None:
-        found = depth_checksum(*self.depth())
-        if found != checksum:
-            raise Damaged(f"market {self.market} at {self.sequence}: the checksum is {checksum}, the book has {found}")
-
 
 class L3Mirror:
     """Single orders of one market."""
 
     def __init__(self, snapshot: L3Snapshot) -> None:
         self.market, self.sequence = snapshot.market, snapshot.sequence
-        self._orders: dict[int, tuple[int, int, int]] = {}  # order_id -> (side, price_ticks, visible_lots)
-        self._queues: dict[tuple[int, int], list[int]] = {}  # (side, price_ticks) -> order ids, oldest first
+        self._placed: dict[int, tuple[int, int]] = {}  # order_id -> (side, price_ticks)
+        # side -> price_ticks -> order_id -> visible_lots, oldest first
+        self._queues: dict[int, dict[int, dict[int, int]]] = {Side.BUY: {}, Side.SELL: {}}
         for order_id, side, price_ticks, visible_lots in snapshot.orders:
             self._add(order_id, side, price_ticks, visible_lots)
-        self._verify(snapshot.checksum)
+        _verify(self, snapshot.checksum)
 
     def apply(self, update: L3Update) -> bool:
         """Take a message; False for one that the book includes already. Raises Gap and Damaged."""
@@ -116,48 +130,44 @@ class L3Mirror:
         for change in update.changes:
             self._change(change)
         self.sequence = update.sequence
-        self._verify(update.checksum)
+        _verify(self, update.checksum)
         return True
 
-    def orders(self) -> list[tuple[int, int, int, int]]:
-        """(order_id, side, price_ticks, visible_lots), bids then asks, best price first, in the order of the queue."""
-        bids = sorted((price for side, price in self._queues if side == Side.BUY), reverse=True)
-        asks = sorted(price for side, price in self._queues if side == Side.SELL)
-        places = [(Side.BUY, price) for price in bids] + [(Side.SELL, price) for price in asks]
-        return [(number, *self._orders[number]) for place in places for number in self._queues[place]]
+    def orders(self) -> list[BookOrder]:
+        """Every order, bids then asks, best price first, in the order of the queue."""
+        return [
+            BookOrder(order_id, side, price_ticks, visible_lots)
+            for side, queues in self._queues.items()
+            for price_ticks in _best(queues, side, 0)
+            for order_id, visible_lots in queues[price_ticks].items()
+        ]
 
-    def depth(self) -> tuple[list[Level], list[Level]]:
-        """(bids, asks), best first."""
-        sides: dict[int, list[Level]] = {Side.BUY: [], Side.SELL: []}
-        for side, price_ticks in sorted(self._queues):
-            queue = self._queues[side, price_ticks]
-            sides[side].append(Level(price_ticks, sum(self._orders[number][2] for number in queue), len(queue)))
-        return sides[Side.BUY][::-1], sides[Side.SELL]
+    def depth(self, levels: int = 0) -> tuple[list[Level], list[Level]]:
+        """(bids, asks), best first, so many levels at most (0: all)."""
+        return self._depth(Side.BUY, levels), self._depth(Side.SELL, levels)
+
+    def _depth(self, side: int, levels: int) -> list[Level]:
+        queues = self._queues[side]
+        best = _best(queues, side, levels)
+        return [Level(price, sum(queues[price].values()), len(queues[price])) for price in best]
 
     def _add(self, order_id: int, side: int, price_ticks: int, visible_lots: int) -> None:
-        if order_id in self._orders or visible_lots <= 0 or side not in (Side.BUY, Side.SELL):
+        if order_id in self._placed or visible_lots <= 0 or side not in self._queues:
             raise Damaged(f"order {order_id} cannot be added on side {side} with {visible_lots} lots")
-        self._orders[order_id] = side, price_ticks, visible_lots
-        self._queues.setdefault((side, price_ticks), []).append(order_id)
+        self._placed[order_id] = side, price_ticks
+        self._queues[side].setdefault(price_ticks, {})[order_id] = visible_lots
 
     def _change(self, change: OrderChange) -> None:
         _, order_id, side, price_ticks, visible_lots, _, _ = change
         if change.action == Action.ADD:
             self._add(order_id, side, price_ticks, visible_lots)
             return
-        known = self._orders.get(order_id)
-        if known is None or known[:2] != (side, price_ticks) or visible_lots < 0:
-            raise Damaged(f"order {order_id} is {known}, the message is {change}")
+        if self._placed.get(order_id) != (side, price_ticks) or visible_lots < 0:
+            raise Damaged(f"the message is {change}, the order is at {self._placed.get(order_id)}")
+        queue = self._queues[side][price_ticks]
         if visible_lots:
-            self._orders[order_id] = side, price_ticks, visible_lots
+            queue[order_id] = visible_lots
             return
-        del self._orders[order_id]
-        queue = self._queues[side, price_ticks]
-        queue.remove(order_id)
+        del self._placed[order_id], queue[order_id]
         if not queue:
-            del self._queues[side, price_ticks]
-
-    def _verify(self, checksum: int) -> None:
-        found = depth_checksum(*self.depth())
-        if found != checksum:
-            raise Damaged(f"market {self.market} at {self.sequence}: the checksum is {checksum}, the book has {found}")
+            del self._queues[side][price_ticks]
