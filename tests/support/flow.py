@@ -1,4 +1,7 @@
-"""Seeded order flow in which much trades: several accounts, three markets, a few prices around a moving middle."""
+"""Seeded flow of plain orders in which much trades: several accounts, three markets, a few prices around a moving middle.
+
+`tests.support.full_flow` has all the rest.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -27,23 +30,24 @@ _KINDS = [
 
 @dataclass(frozen=True)
 class Step:
-    """One command of a flow. A cancel names the step that placed the order, so that steps can be left out."""
+    """One command of a flow. It names an order by the step that placed it, so that steps can be left out."""
 
     number: int
     command: bytes
-    cancels: int | None = None
+    target: int | None = None  # the step that placed the order of `order_id`
+    timestamp_ns: int | None = None  # None: a little after the last one
 
 
 def stamped(steps: Iterable[Step]) -> list[bytes]:
-    """The steps as commands of a new shard, from sequence 1 on. A cancel of a step left out names no order."""
+    """The steps as commands of a new shard, from sequence 1 on. What names the order of a step left out names none."""
     sequencer = Sequencer()
     sequences: dict[int, int] = {}
     batch = []
     for step in steps:
         command = step.command
-        if step.cancels is not None:
-            command = commands.override(command, order_id=sequences.get(step.cancels, NO_ORDER))
-        batch.append(sequencer.stamp(command))
+        if step.target is not None:
+            command = commands.override(command, order_id=sequences.get(step.target, NO_ORDER))
+        batch.append(sequencer.stamp(command, timestamp_ns=step.timestamp_ns))
         sequences[step.number] = sequencer.sequence
     return batch
 
@@ -89,7 +93,7 @@ def _random_step(rng: np.random.Generator, number: int, placed: list[Step], midd
 def _random_cancel(rng: np.random.Generator, number: int, placed: list[Step], account: int) -> Step:
     target = placed[int(rng.integers(max(0, len(placed) - _RECENT), len(placed)))]
     owner = commands.read_command(target.command)["account"]
-    return Step(number, commands.cancel(account if rng.random() < 0.05 else owner, 0), cancels=target.number)
+    return Step(number, commands.cancel(account if rng.random() < 0.05 else owner, 0), target=target.number)
 
 
 def _random_order(rng: np.random.Generator, account: int, middle: int) -> bytes:

@@ -11,6 +11,8 @@ The lines are those of `tests.support.language`, and these, which ask the shard 
     restart                go on with a shard restored from a snapshot
     time 5s                the next command comes at this time            clock 5s     a clock command at this time
 
+`entry: buy alice 5 BTC/USD @ 100` gives the order a name, by which later lines say its number: `cancel alice #entry`.
+
 A file is a sequence of blocks: lines, `----`, and what they answer, up to a blank line. A line that starts with # is a
 comment.
 """
@@ -80,10 +82,15 @@ class Script:
         self.names = Names()
         self._sequencer = Sequencer()
         self._time_ns: int | None = None
+        self._labels: dict[str, int] = {}
         self._accounts = {0, 1}
 
     def run(self, line: str) -> list[str]:
         """The answer to one line, as lines."""
+        label, _, rest = line.rpartition(": ")
+        if label:
+            self._labels[label] = self._sequencer.sequence + 1
+        line = " ".join(str(self._labels[word[1:]]) if word[0] == "#" else word for word in rest.split())
         match line.split():
             case ["time", time]:
                 self._time_ns = parse_time(time)
