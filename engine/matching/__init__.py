@@ -1,5 +1,6 @@
 """The fast engine (Cython). `Shard` is the whole state machine; docs/engine.md says what it does."""
 
-from engine.matching.shard import SequenceError, Shard, SnapshotError
+from engine.errors import SequenceError, SnapshotError
+from engine.matching.shard import Shard
 
 __all__ = ["SequenceError", "Shard", "SnapshotError"]

@@ -1,9 +1,9 @@
-# A market's resting orders: price first, then time. No money here: the shard holds and settles.
+# Queues of orders on the levels of a ladder, and a market's book made of two of them: price first, then time. No money here.
 from libc.stdint cimport int64_t, uint32_t
 
-from engine.matching.ladder cimport Ladder, Level, ladder_close, ladder_level, ladder_occupy, ladder_open, ladder_vacate, next_price
-from engine.matching.orders cimport Order, OrderPool, pool_remove
-from engine.matching.types cimport BUY, int128_t
+from engine.matching.ladder cimport Ladder, Level, ladder_close, ladder_level, ladder_occupy, ladder_open, ladder_vacate
+from engine.matching.orders cimport Order, OrderPool
+from engine.matching.types cimport BUY
 
 cdef struct Book:
     Ladder bids
@@ -30,10 +30,10 @@ cdef inline bint crosses(const Ladder* opposite, int64_t price, int64_t limit) n
         return False
     return price <= limit if opposite.ascending else price >= limit
 
-cdef inline int rest(Book* book, OrderPool* pool, uint32_t index) noexcept nogil:
-    # Put an order behind the others at its price; -1 when there is no memory.
+cdef inline int enqueue(Ladder* ladder, OrderPool* pool, uint32_t price, uint32_t index) noexcept nogil:
+    # Put an order behind the others at a price; -1 when there is no memory.
     cdef Order* order = &pool.orders[index]
-    cdef Level* level = ladder_occupy(own_side(book, order.side), order.price_ticks)
+    cdef Level* level = ladder_occupy(ladder, price)
     if level == NULL:
         return -1
     order.next = 0
@@ -47,11 +47,31 @@ cdef inline int rest(Book* book, OrderPool* pool, uint32_t index) noexcept nogil
     level.count += 1
     return 0
 
-cdef inline void leave(Book* book, OrderPool* pool, uint32_t index) noexcept nogil:
-    # Take an order out of the book and recycle its record.
+cdef inline int enqueue_by_id(Ladder* ladder, OrderPool* pool, uint32_t price, uint32_t index) noexcept nogil:
+    # Put an order before those at a price that are younger by their id; -1 when there is no memory.
     cdef Order* order = &pool.orders[index]
-    cdef Ladder* ladder = own_side(book, order.side)
-    cdef Level* level = ladder_level(ladder, order.price_ticks)
+    cdef Level* level = ladder_occupy(ladder, price)
+    cdef uint32_t before
+    if level == NULL:
+        return -1
+    before = level.tail
+    while before != 0 and pool.orders[before].order_id > order.order_id:
+        before = pool.orders[before].previous
+    order.previous = before
+    order.next = pool.orders[before].next if before != 0 else level.head
+    if before != 0:
+        pool.orders[before].next = index
+    else:
+        level.head = index
+    if order.next != 0:
+        pool.orders[order.next].previous = index
+    else:
+        level.tail = index
+    level.total_lots += order.remaining_lots
+    level.count += 1
+    return 0
+
+cdef inline void unlink(OrderPool* pool, Level* level, const Order* order) noexcept nogil:
     if order.previous != 0:
         pool.orders[order.previous].next = order.next
     else:
@@ -60,30 +80,13 @@ cdef inline void leave(Book* book, OrderPool* pool, uint32_t index) noexcept nog
         pool.orders[order.next].previous = order.previous
     else:
         level.tail = order.previous
+
+cdef inline void dequeue(Ladder* ladder, OrderPool* pool, uint32_t price, uint32_t index) noexcept nogil:
+    # Take an order out of its queue.
+    cdef Order* order = &pool.orders[index]
+    cdef Level* level = ladder_level(ladder, price)
+    unlink(pool, level, order)
     level.total_lots -= order.remaining_lots
     level.count -= 1
     if level.count == 0:
-        ladder_vacate(ladder, order.price_ticks)
-    pool_remove(pool, index)
-
-cdef struct Walk:
-    int64_t quantity_lots    # what would trade
-    int128_t price_lots      # the sum of price x quantity of it, in ticks x lots; < 2**94
-
-cdef inline Walk walk(Ladder* opposite, int64_t limit, int64_t quantity_lots) noexcept nogil:
-    # What an aggressor would take from the book as it stands.
-    cdef Walk result
-    cdef int64_t price = opposite.best
-    cdef int64_t left = quantity_lots
-    cdef int64_t take
-    cdef Level* level
-    result.price_lots = 0
-    while left > 0 and crosses(opposite, price, limit):
-        level = ladder_level(opposite, <uint32_t>price)
-        take = left if level.total_lots >= left else <int64_t>level.total_lots
-        result.price_lots += <int128_t>price * take
-        left -= take
-        if left > 0:
-            price = next_price(opposite, <uint32_t>price)
-    result.quantity_lots = quantity_lots - left
-    return result
+        ladder_vacate(ladder, price)

@@ -23,6 +23,7 @@ cdef struct Level:
     uint32_t head
     uint32_t tail
     uint32_t count
+    uint32_t icebergs      # orders that do not show all that they have
 
 cdef struct Leaf:
     uint64_t occupied[WORDS]
@@ -160,6 +161,11 @@ cdef inline Leaf* find_leaf(Ladder* ladder, uint32_t price, bint create) noexcep
 cdef inline Level* ladder_level(Ladder* ladder, uint32_t price) noexcept nogil:
     # Return the level of a price that is occupied.
     return &find_leaf(ladder, price, False).levels[price & 255]
+
+cdef inline bint ladder_has(Ladder* ladder, uint32_t price) noexcept nogil:
+    # Whether anything rests at a price.
+    cdef Leaf* leaf = find_leaf(ladder, price, False)
+    return leaf != NULL and (leaf.occupied[(price & 255) >> 6] >> (price & 63)) & 1
 
 cdef inline Level* ladder_occupy(Ladder* ladder, uint32_t price) noexcept nogil:
     # Return the level of a price, which counts as occupied from now on; NULL when there is no memory.

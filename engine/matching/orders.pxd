@@ -4,17 +4,24 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset
 
+cdef enum:
+    IN_BOOK = 0
+    WAITS_TRIGGER = 1
+    WAITS_PARENT = 2
+
 cdef struct Order:
     uint64_t order_id
-    uint64_t account
     int64_t remaining_lots
     int64_t quantity_lots
-    uint32_t price_ticks
+    uint32_t owner          # whose it is, and in which market (state.pxd)
+    uint32_t extra          # what a plain order does not have (state.pxd); 0: nothing
+    uint32_t price_ticks    # the limit; 0: none
     uint32_t next
     uint32_t previous
-    uint16_t market
     uint8_t side
-    uint8_t flags
+    uint8_t traits          # flags & 3 | self_trade << 2 | time in force << 5
+    uint8_t waiting         # IN_BOOK, WAITS_TRIGGER or WAITS_PARENT
+    uint8_t named           # it has a client order id
 
 cdef struct Slot:
     uint32_t tag      # low half of the order id, so that probing and shifting need not touch the order

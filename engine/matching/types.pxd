@@ -11,13 +11,21 @@ cdef extern from *:
     ctypedef unsigned long long uint128_t "exchange_uint128"
 
 cdef enum:
-    LAYOUT_VERSION = 1
+    LAYOUT_VERSION = 2
+
+cdef enum:
     DEFINE_ASSET = 1
     DEFINE_MARKET = 2
     DEPOSIT = 3
     WITHDRAW = 4
     PLACE = 5
     CANCEL = 6
+    AMEND = 7
+    CANCEL_REPLACE = 8
+    MASS_CANCEL_COMMAND = 9
+    CONFIGURE_MARKET = 10
+    SET_MODE = 11
+    CLOCK = 12
 
 cdef enum:
     ASSET_DEFINED = 1
@@ -28,16 +36,67 @@ cdef enum:
     REJECTED = 6
     TRADED = 7
     CANCELLED = 8
+    TRIGGERED = 9
+    ACTIVATED = 10
+    REFRESHED = 11
+    PREVENTED = 12
+    AMENDED = 13
+    CANCEL_REJECTED = 14
+    MASS_CANCELLED = 15
+    MARKET_CONFIGURED = 16
+    MODE_CHANGED = 17
+    UNCROSSED = 18
 
 cdef enum:
     BUY = 1
     SELL = 2
+
+cdef enum:
     MARKET_ORDER = 1
     LIMIT_ORDER = 2
+    STOP = 3
+    STOP_LIMIT = 4
+    TAKE_PROFIT = 5
+    TAKE_PROFIT_LIMIT = 6
+    TRAILING_STOP = 7
+
+cdef enum:
+    DAY = 0
     GTC = 1
     IOC = 3
     FOK = 4
+    GTD = 6
+
+cdef enum:
     POST_ONLY = 1
+    SLIDE = 2
+    ALLOW_FAILURE = 4
+    PRIORITY_KEPT = 16
+    AUCTION_TRADE = 32
+
+cdef enum:
+    TRADE_WITH_SELF = 0
+    CANCEL_NEWEST = 1
+    CANCEL_OLDEST = 2
+    CANCEL_BOTH = 3
+    DECREMENT = 4
+
+cdef enum:
+    NO_CONTINGENCY = 0
+    ONE_CANCELS_OTHER = 1
+    ONE_TRIGGERS_OTHER = 2
+    WAITS_FOR_PARENT = 3
+
+cdef enum:
+    OPEN_MODE = 0
+    CANCEL_ONLY_MODE = 1
+    POST_ONLY_MODE = 2
+    HALTED_MODE = 3
+    AUCTION_MODE = 4
+
+cdef enum:
+    BAND_REJECT = 0
+    BAND_AUCTION = 1
 
 cdef enum:
     EXTERNAL_ACCOUNT = 0
@@ -47,7 +106,11 @@ cdef enum:
     MARKETS_MAX = 1024
     ASSET_SCALE_MAX = 18
     FEE_PPM_MAX = 100000
+    BAND_PPM_MAX = 1000000
     PPM = 1000000
+    CASCADE_MAX = 1000
+    TRAILING_ORDERS_MAX = 1000
+    CLIENT_ORDER_ID_SIZE = 36
 
 cdef enum:
     NONE = 0
@@ -65,19 +128,52 @@ cdef enum:
     AMOUNT_OUT_OF_RANGE = 1061
     DEFINITION_INVALID = 1062
     ACCOUNT_INVALID = 1063
+    TRIGGER_PRICE_INVALID = 1064
+    TRAIL_INVALID = 1065
+    DISPLAY_QUANTITY_INVALID = 1066
+    MIN_QUANTITY_INVALID = 1067
+    EXPIRE_TIME_INVALID = 1068
+    SELF_TRADE_INVALID = 1069
+    LINK_INVALID = 1070
+    MODE_INVALID = 1071
+    SCOPE_INVALID = 1072
     INSUFFICIENT_FUNDS = 2001
+    OPEN_ORDERS_LIMIT = 2004
+    POSITION_LIMIT = 2005
     POST_ONLY_WOULD_CROSS = 3001
     FOK_NOT_FILLABLE = 3002
     UNKNOWN_ORDER = 3003
+    MARKET_CANCEL_ONLY = 3005
+    MARKET_POST_ONLY = 3006
+    MARKET_HALTED = 3007
+    MARKET_IN_AUCTION = 3008
+    PRICE_BAND = 3009
+    TRIGGER_ALREADY_MET = 3010
+    MIN_QUANTITY_NOT_FILLABLE = 3011
+    QUANTITY_BELOW_FILLED = 3012
+    TRAILING_ORDERS_FULL = 3013
     CANCELLED_BY_OWNER = 4001
     IOC_REMAINDER = 4002
     NO_LIQUIDITY = 4003
+    EXPIRED = 4004
+    SELF_TRADE = 4005
+    LINKED_ORDER = 4006
+    MASS_CANCEL = 4007
+    REPLACED = 4008
+    BY_OPERATOR = 4101
+    AUCTION_ENDED = 4102
 
 cdef inline int64_t UNITS_MAX() noexcept nogil:
     return (<int64_t>1) << 62
 
 cdef inline int64_t PRICE_TICKS_MAX() noexcept nogil:
     return ((<int64_t>1) << 32) - 1
+
+cdef inline int64_t NS_MAX() noexcept nogil:
+    return <int64_t>0x7FFFFFFFFFFFFFFF
+
+cdef inline int64_t DAY_NS() noexcept nogil:
+    return <int64_t>86400 * 1000000000
 
 cdef packed struct Header:
     uint8_t version
@@ -86,7 +182,8 @@ cdef packed struct Header:
     uint8_t order_type
     uint8_t time_in_force
     uint8_t flags
-    uint16_t reserved
+    uint8_t self_trade
+    uint8_t contingency
     uint64_t sequence
     int64_t timestamp_ns
     uint64_t account
@@ -95,7 +192,7 @@ cdef packed struct OrderCommand:
     Header header
     uint64_t order_id
     uint32_t market
-    uint32_t asset
+    uint32_t trail_ticks
     int64_t price_ticks
     int64_t quantity_lots
     int64_t amount
@@ -104,7 +201,17 @@ cdef packed struct OrderCommand:
     int64_t expire_ns
     char client_order_id[36]
     uint32_t group
-    char padding[8]
+    int64_t min_quantity_lots
+
+cdef packed struct TransferCommand:
+    Header header
+    uint64_t order_id
+    uint32_t market
+    uint32_t asset
+    int64_t price_ticks
+    int64_t quantity_lots
+    int64_t amount
+    char padding[72]
 
 cdef packed struct AssetCommand:
     Header header
@@ -130,13 +237,40 @@ cdef packed struct MarketCommand:
     char symbol[24]
     char padding[16]
 
+cdef packed struct Terms:
+    uint32_t maker_fee_ppm
+    uint32_t taker_fee_ppm
+    uint32_t band_ppm
+    uint32_t band_action
+    uint32_t open_orders_max
+    int64_t quantity_lots_min
+    int64_t quantity_lots_max
+    int64_t notional_units_min
+    int64_t position_lots_max
+    int64_t band_interval_ns
+    int64_t band_auction_ns
+
+cdef packed struct TermsCommand:
+    Header header
+    uint32_t market
+    Terms terms
+    int64_t reference_price_ticks
+    char padding[32]
+
+cdef packed struct ModeCommand:
+    Header header
+    uint32_t market
+    uint32_t mode
+    int64_t until_ns
+    char padding[96]
+
 cdef packed struct Event:
     uint8_t kind
     uint8_t side
     uint8_t order_type
     uint8_t time_in_force
     uint8_t flags
-    uint8_t reserved
+    uint8_t self_trade
     uint16_t reason
     uint64_t sequence
     int64_t timestamp_ns
@@ -155,3 +289,50 @@ cdef packed struct Event:
     int64_t maker_fee
     int64_t hold_released
     uint64_t trade_id
+
+cdef packed struct OrderEvent:
+    uint8_t kind
+    uint8_t side
+    uint8_t order_type
+    uint8_t time_in_force
+    uint8_t flags
+    uint8_t self_trade
+    uint16_t reason
+    uint64_t sequence
+    int64_t timestamp_ns
+    uint32_t market
+    uint32_t asset
+    uint64_t order_id
+    uint64_t account
+    int64_t price_ticks
+    int64_t quantity_lots
+    int64_t remaining_lots
+    int64_t amount
+    int64_t trigger_price_ticks
+    int64_t display_lots
+    int64_t visible_lots
+    int64_t expire_ns
+    uint64_t linked_order_id
+    int64_t ahead_lots
+    uint32_t ahead_orders
+    uint32_t trail_ticks
+
+cdef packed struct ModeEvent:
+    uint8_t kind
+    uint8_t side
+    uint8_t order_type
+    uint8_t time_in_force
+    uint8_t flags
+    uint8_t self_trade
+    uint16_t reason
+    uint64_t sequence
+    int64_t timestamp_ns
+    uint32_t market
+    uint32_t asset
+    uint64_t order_id
+    uint64_t account
+    int64_t reference_price_ticks
+    int64_t mode
+    int64_t previous_mode
+    int64_t until_ns
+    char padding[56]
