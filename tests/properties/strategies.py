@@ -1,4 +1,6 @@
-"""Commands as Hypothesis strategies: ordinary ones, ones at every bound, and bytes that mean nothing."""
+"""Commands as Hypothesis strategies: ordinary ones of every kind, ones at every bound, and bytes that mean nothing."""
+
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -6,17 +8,31 @@ from hypothesis import strategies as st
 from engine.records import (
     ASSET_COMMAND,
     COMMAND_SIZE,
+    DAY_NS,
+    FLAG_ALLOW_FAILURE,
+    FLAG_POST_ONLY,
+    FLAG_SLIDE,
     MARKET_COMMAND,
+    MARKET_TERMS_COMMAND,
+    MODE_COMMAND,
     ORDER_COMMAND,
     TRANSFER_COMMAND,
+    BandAction,
     CommandKind,
+    Contingency,
+    Mode,
+    OrderType,
+    SelfTrade,
     Side,
+    TimeInForce,
 )
 from tests.support import commands
 
 ACCOUNTS = st.integers(2, 5)
 MARKETS = st.integers(1, 3)
 SIDES = st.sampled_from(Side)
+PRICES = st.integers(1, 9)
+LOTS = st.integers(1, 9)
 
 # A market of small numbers, one with fees and a smallest notional, one where a few lots reach every 64-bit bound.
 DEFINITIONS = [
@@ -55,32 +71,108 @@ def unsigned(bits: int) -> st.SearchStrategy[int]:
     return st.sampled_from([n for n in _BOUNDS if n < 2**bits]) | st.integers(0, 2**bits - 1)
 
 
-def limit_orders() -> st.SearchStrategy[bytes]:
-    """Orders around a few prices, so that most of them meet."""
-    kinds: list[dict[str, int]] = [{}, {}, {}, {}, {}, {"flags": 1}, {"time_in_force": 3}, {"time_in_force": 4}]
-    return st.builds(
-        lambda account, market, side, price, lots, kind: commands.place(account, market, side, price, lots, **kind),
-        ACCOUNTS,
-        MARKETS,
-        SIDES,
-        st.integers(1, 5),
-        st.integers(1, 9),
-        st.sampled_from(kinds),
+# Times are small numbers of seconds from 0, so that orders expire and auctions end in the few steps that a test makes.
+SECOND = 10**9
+EXPIRIES = st.sampled_from([SECOND, 2 * SECOND, 3 * SECOND, 5 * SECOND, 9 * SECOND, DAY_NS, 2 * DAY_NS])
+
+
+def time_steps() -> st.SearchStrategy[int]:
+    """By how much a command comes after the last one, in nanoseconds: mostly little, sometimes huge or back."""
+    usual = st.sampled_from([1_000, 1_000, 1_000, 1_000, 1_000, SECOND // 2, SECOND])
+    return st.one_of(usual, usual, usual, usual, st.sampled_from([0, 5 * SECOND, DAY_NS, -1, -SECOND, -DAY_NS]))
+
+
+# Orders
+
+
+def _limits() -> st.SearchStrategy[dict[str, Any]]:
+    special: list[dict[str, Any]] = [
+        {"time_in_force": TimeInForce.IOC},
+        {"time_in_force": TimeInForce.FOK},
+        {"flags": FLAG_POST_ONLY},
+        {"flags": FLAG_POST_ONLY | FLAG_SLIDE},
+        {"display_lots": 1},
+        {"display_lots": 2},
+        {"display_lots": 1, "flags": FLAG_POST_ONLY | FLAG_SLIDE},
+        {"min_quantity_lots": 2},
+        {"min_quantity_lots": 1, "time_in_force": TimeInForce.IOC},
+    ]
+    return st.one_of(st.just({}), st.just({}), st.sampled_from(special))
+
+
+def _markets() -> st.SearchStrategy[dict[str, Any]]:
+    usual = {"order_type": OrderType.MARKET, "time_in_force": TimeInForce.IOC, "price_ticks": 0}
+    more: list[dict[str, Any]] = [
+        {},
+        {"price_ticks": 4},
+        {"time_in_force": TimeInForce.FOK},
+        {"quantity_lots": 0, "amount": 30},
+        {"quantity_lots": 0, "amount": 100},
+        {"quantity_lots": 0, "amount": 2**61},
+        {"min_quantity_lots": 1},
+        {"quantity_lots": 40},
+    ]
+    return st.sampled_from([{**usual, **fields} for fields in more])
+
+
+def _conditionals() -> st.SearchStrategy[dict[str, Any]]:
+    """Of the five types, with triggers among the prices that trade."""
+    kinds: list[dict[str, Any]] = [
+        {"order_type": OrderType.STOP, "price_ticks": 0},
+        {"order_type": OrderType.TAKE_PROFIT, "price_ticks": 0},
+        {"order_type": OrderType.STOP},
+        {"order_type": OrderType.TAKE_PROFIT},
+        {"order_type": OrderType.STOP_LIMIT},
+        {"order_type": OrderType.TAKE_PROFIT_LIMIT},
+    ]
+    triggered = st.builds(
+        lambda kind, trigger: {**kind, "trigger_price_ticks": trigger}, st.sampled_from(kinds), PRICES
+    )
+    trailing = st.builds(
+        lambda trail, trigger: {
+            "order_type": OrderType.TRAILING_STOP,
+            "price_ticks": 0,
+            "trail_ticks": trail,
+            "trigger_price_ticks": trigger,
+        },
+        st.integers(1, 3),
+        st.sampled_from([0, 0, 2, 5, 8]),
+    )
+    return st.one_of(triggered, triggered, trailing)
+
+
+def _wishes() -> st.SearchStrategy[dict[str, Any]]:
+    """What any order may say besides."""
+    return st.fixed_dictionaries(
+        {},
+        optional={
+            "self_trade": st.sampled_from(SelfTrade),
+            "group": st.integers(0, 2),
+            "client_order_id": st.sampled_from([b"a-1", b"a-2", b"b-1", b"a\0b"]),
+        },
     )
 
 
-def market_orders() -> st.SearchStrategy[bytes]:
-    """Market orders with and without a protection price."""
-    return st.builds(
-        lambda account, market, side, lots, price, tif: commands.place_market(
-            account, market, side, lots, price_ticks=price, time_in_force=tif
-        ),
-        ACCOUNTS,
-        MARKETS,
-        SIDES,
-        st.integers(1, 30),
-        st.sampled_from([0, 0, 0, 1, 2, 3, 4]),
-        st.sampled_from([3, 3, 3, 4]),
+def orders(*kinds: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[bytes]:
+    """Orders around a few prices, so that most of them meet; of these kinds or of any."""
+    usual = kinds or (_limits(), _limits(), _limits(), _markets(), _conditionals(), _conditionals())
+
+    def build(account: int, market: int, side: int, price: int, lots: int, *fields: dict[str, Any]) -> bytes:
+        order = commands.place(account, market, side, price, lots)
+        for more in fields:
+            order = commands.override(order, **more)
+        return order
+
+    placed = st.builds(build, ACCOUNTS, MARKETS, SIDES, PRICES, LOTS, st.one_of(*usual), _wishes())
+    return st.builds(_for_a_time, placed, st.sampled_from([None, None, None, 0]) | EXPIRIES)
+
+
+def _for_a_time(order: bytes, expire_ns: int | None) -> bytes:
+    """An order that lasts, for the day (0) or until a time, and any other as it is."""
+    if expire_ns is None or commands.read_command(order)["time_in_force"] != TimeInForce.GTC:
+        return order
+    return commands.override(
+        order, time_in_force=TimeInForce.GTD if expire_ns else TimeInForce.DAY, expire_ns=expire_ns
     )
 
 
@@ -88,6 +180,18 @@ def wide_orders() -> st.SearchStrategy[bytes]:
     """Orders in market 3 of few but far prices and quantities, so that they meet and amounts reach their bounds."""
     prices = st.sampled_from([1, 2**16, 2**31, 2**32 - 1])
     lots = st.sampled_from([1, 2**15, 2**16 - 1, 2**31, 2**32 - 1, 2**41])
+    kinds: list[dict[str, Any]] = [
+        {},
+        {},
+        {},
+        {"time_in_force": 3},
+        {"order_type": 1, "time_in_force": 3, "price_ticks": 0},
+        {"order_type": 1, "time_in_force": 3, "price_ticks": 0, "quantity_lots": 0, "amount": 2**62 - 1},
+        {"order_type": 3, "trigger_price_ticks": 2**16, "price_ticks": 0},
+        {"order_type": 7, "trail_ticks": 2**31, "price_ticks": 0},
+        {"display_lots": 2**14},
+        {"self_trade": 4},
+    ]
     return st.builds(
         lambda account, side, price, quantity, kind: commands.override(
             commands.place(account, 3, side, price, quantity), **kind
@@ -96,7 +200,113 @@ def wide_orders() -> st.SearchStrategy[bytes]:
         SIDES,
         prices,
         lots,
-        st.sampled_from([{}, {}, {}, {"time_in_force": 3}, {"order_type": 1, "time_in_force": 3, "price_ticks": 0}]),
+        st.sampled_from(kinds),
+    )
+
+
+def any_orders() -> st.SearchStrategy[bytes]:
+    """Orders that mostly do something."""
+    return st.one_of(orders(), orders(), orders(), wide_orders())
+
+
+def legs(first: Any) -> st.SearchStrategy[bytes]:
+    """Orders that would be the other leg of a live order."""
+    terms = {"quantity_lots": first.remaining_lots, "order_id": first.order_id, "self_trade": 0}
+    terms |= {"contingency": Contingency.ONE_CANCELS_OTHER, "account": first.account, "side": first.side}
+    order = orders(_conditionals(), _conditionals(), _limits())
+    return st.builds(lambda leg: commands.override(leg, market=first.market, **terms), order)
+
+
+def parents(child: Any) -> st.SearchStrategy[bytes]:
+    """Orders that would be the parent of a live order."""
+    terms = {"order_id": child.order_id, "contingency": Contingency.ONE_TRIGGERS_OTHER, "market": child.market}
+    opposite = Side.BUY + Side.SELL - child.side
+    sides = st.sampled_from([opposite, opposite, opposite, child.side])
+    return st.builds(
+        lambda order, side: commands.override(order, account=child.account, side=side, **terms), orders(), sides
+    )
+
+
+def children() -> st.SearchStrategy[bytes]:
+    """Orders that wait for a parent."""
+    order = orders(_conditionals(), _limits(), _limits())
+    return st.builds(lambda child: commands.override(child, contingency=Contingency.WAITS_FOR_PARENT), order)
+
+
+def amends(order: Any) -> st.SearchStrategy[bytes]:
+    """Other terms for a live order."""
+    changes: dict[str, st.SearchStrategy[int]] = {
+        "price_ticks": PRICES,
+        "quantity_lots": LOTS,
+        "trigger_price_ticks": PRICES,
+        "display_lots": st.integers(1, 3),
+    }
+    fields = st.fixed_dictionaries({}, optional=changes) | st.builds(lambda price: {"price_ticks": price}, PRICES)
+    return st.builds(lambda more: commands.amend(order.account, order.order_id, **more), fields)
+
+
+def replaces(order: Any) -> st.SearchStrategy[bytes]:
+    """Another order for a live one."""
+
+    def build(other: bytes, anyway: bool) -> bytes:
+        flags = commands.read_command(other)["flags"] | (FLAG_ALLOW_FAILURE if anyway else 0)
+        return commands.cancel_replace(order.order_id, other, account=order.account, flags=flags)
+
+    return st.builds(build, orders(), st.booleans())
+
+
+# Everything else
+
+
+def mass_cancels() -> st.SearchStrategy[bytes]:
+    """Scopes of every sort."""
+    return st.builds(
+        lambda account, market, side, prices, prefix: commands.mass_cancel(account, market, side, *prices, prefix),
+        ACCOUNTS | ACCOUNTS | st.just(0),
+        st.integers(0, 3),
+        st.integers(0, 2),
+        st.sampled_from([(0, 0), (0, 0), (1, 4), (3, 9), (5, 5)]),
+        st.sampled_from([b"", b"", b"a-", b"b-1"]),
+    )
+
+
+def modes() -> st.SearchStrategy[bytes]:
+    """OPEN as often as all others together."""
+    timed = st.builds(commands.set_mode, MARKETS, st.just(Mode.AUCTION), EXPIRIES)
+    others = st.builds(commands.set_mode, MARKETS, st.sampled_from([Mode.AUCTION, Mode.AUCTION, *Mode]))
+    opened = st.builds(commands.set_mode, MARKETS, st.just(Mode.OPEN))
+    return st.one_of(opened, opened, timed, others)
+
+
+def terms() -> st.SearchStrategy[bytes]:
+    """Other terms for a market: narrow bands, low limits, or all as it was."""
+    optional: dict[str, st.SearchStrategy[int]] = {
+        "open_orders_max": st.integers(1, 3),
+        "position_lots_max": st.sampled_from([1, 20, 2**40]),
+        "taker_fee_ppm": st.sampled_from([0, 100_000]),
+        "quantity_lots_min": st.sampled_from([1, 2]),
+        "quantity_lots_max": st.sampled_from([6, 2**41]),
+        "notional_units_min": st.sampled_from([0, 30]),
+    }
+    band = st.fixed_dictionaries(
+        {
+            "band_ppm": st.sampled_from([150_000, 300_000, 600_000]),
+            "band_action": st.sampled_from(BandAction),
+            "band_auction_ns": st.just(2 * SECOND),
+        },
+        optional={
+            "band_interval_ns": st.just(SECOND),
+            "reference_price_ticks": st.integers(1, 9),
+        },
+    )
+    more = st.fixed_dictionaries({}, optional=optional)
+    return st.builds(
+        lambda market, fields, limits: commands.configure_market(
+            market, **{"quantity_lots_max": 2**41, **fields, **limits}
+        ),
+        MARKETS,
+        band | band | st.just({}),
+        st.just({}) | more,
     )
 
 
@@ -117,6 +327,9 @@ def definitions() -> st.SearchStrategy[bytes]:
 _ODD_VALUES: dict[str, st.SearchStrategy[int] | st.SearchStrategy[bytes]] = {
     "name": st.sampled_from([b"USD", b"", b"a", b"A\0B", b"0" * 16]) | st.binary(max_size=16),
     "symbol": st.sampled_from([b"BTC/USD", b"A B", b"", b"!" * 24, b"A\0B"]) | st.binary(max_size=24),
+    "client_order_id": st.binary(max_size=36),
+    "version": st.sampled_from([0, 1, 1, 2, 3, 255]),
+    "kind": st.sampled_from([0, 13, 255]),
 }
 
 
@@ -130,36 +343,54 @@ def with_an_odd_field(usual: st.SearchStrategy[bytes], layout: np.dtype[np.void]
         return st.builds(lambda command, value: commands.override(command, **{name: value}), usual, values)
 
     names = [name for name in layout.names or () if layout[name].kind in "iu" or name in _ODD_VALUES]
-    return st.sampled_from([name for name in names if name not in ("kind", "sequence", "timestamp_ns")]).flatmap(odd)
+    return st.sampled_from([name for name in names if name not in ("sequence", "timestamp_ns")]).flatmap(odd)
 
 
 def garbage() -> st.SearchStrategy[bytes]:
     """Any bytes, half of them with the header of a command."""
     anything = st.binary(min_size=COMMAND_SIZE, max_size=COMMAND_SIZE)
-    headed = st.builds(lambda kind, body: bytes([1, kind]) + body[2:], st.integers(0, 7), anything)
+    headed = st.builds(
+        lambda version, kind, body: bytes([version, kind]) + body[2:], st.integers(0, 3), st.integers(0, 13), anything
+    )
     return anything | headed
 
 
-def orders() -> st.SearchStrategy[bytes]:
-    """Orders that mostly do something."""
-    return st.one_of(limit_orders(), limit_orders(), limit_orders(), market_orders(), wide_orders(), wide_orders())
+def odd_orders() -> st.SearchStrategy[bytes]:
+    """Orders, amends, replacements and mass cancels that are wrong."""
+    kinds = [CommandKind.PLACE, CommandKind.AMEND, CommandKind.CANCEL_REPLACE, CommandKind.MASS_CANCEL]
+    other = st.builds(lambda order, kind: commands.override(order, kind=kind), any_orders(), st.sampled_from(kinds))
+    return st.one_of(with_an_odd_field(any_orders(), ORDER_COMMAND), with_an_odd_field(other, ORDER_COMMAND))
 
 
 def odd_commands() -> st.SearchStrategy[bytes]:
-    """Everything that is no order, and orders that are wrong."""
+    """Everything that is no order, and commands that are wrong."""
     assets = definitions().filter(lambda command: command[1] == CommandKind.DEFINE_ASSET)
     markets = definitions().filter(lambda command: command[1] == CommandKind.DEFINE_MARKET)
     return st.one_of(
         transfers(),
         definitions(),
         garbage(),
-        with_an_odd_field(limit_orders() | market_orders(), ORDER_COMMAND),
+        st.just(commands.clock()),
+        odd_orders(),
         with_an_odd_field(transfers(), TRANSFER_COMMAND),
         with_an_odd_field(assets, ASSET_COMMAND),
         with_an_odd_field(markets, MARKET_COMMAND),
+        with_an_odd_field(terms(), MARKET_TERMS_COMMAND),
+        with_an_odd_field(modes(), MODE_COMMAND),
     )
 
 
 def any_command() -> st.SearchStrategy[bytes]:
-    """One command of any sort except a cancel, which needs to know what there is to cancel."""
-    return st.one_of(orders(), odd_commands())
+    """One command of any sort; what names an order names one by chance."""
+    return _ANY_COMMAND
+
+
+def _any_command() -> st.SearchStrategy[bytes]:
+    named = st.integers(0, 60)
+    cancels = st.builds(commands.cancel, ACCOUNTS, named)
+    changes = st.builds(lambda *names, price: commands.amend(*names, price_ticks=price), ACCOUNTS, named, price=PRICES)
+    others = st.one_of(cancels, changes, children(), mass_cancels(), modes(), terms())
+    return st.one_of(any_orders(), any_orders(), others, odd_commands())
+
+
+_ANY_COMMAND = st.deferred(_any_command)  # once, and with a short name in what Hypothesis prints

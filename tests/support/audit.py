@@ -77,13 +77,20 @@ class Audit:
         assert len(refused) <= 1 and all(event.reason for event in refused)
         for event in events:
             assert (event.sequence, event.timestamp_ns) == (self._command["sequence"], self.timestamp_ns)
-            if event.kind in _STARTS or event.reason in _OF_THEIR_OWN:
+            if (event.kind in _STARTS or event.reason in _OF_THEIR_OWN) and not self._is_second_leg(event):
                 self._finish()
             self._takes.get(event.kind, self._ignore)(event)
         self._finish()
         self.fires_later = left_to_fire(events)
         assert not self._doomed, f"these should have ended: {self._doomed}"
         assert not self._to_activate, f"these should have been activated: {self._to_activate}"
+
+    def _is_second_leg(self, event: Event) -> bool:
+        """Whether the event activates the other leg of a child that was activated just now."""
+        return event.kind is EventKind.ACTIVATED and not self._is_first_leg(self.orders[event.order_id])
+
+    def _is_first_leg(self, order: Followed) -> bool:
+        return order.other_leg == 0 or self.orders[order.other_leg].waiting == PARENT
 
     def _ignore(self, event: Event) -> None:
         """An event that changes nothing that is followed."""
@@ -187,7 +194,7 @@ class Audit:
         order = self.orders[event.order_id]
         assert order.waiting == PARENT
         other = self.orders.get(order.other_leg)
-        if other is None or other.waiting == PARENT:
+        if other is None or self._is_first_leg(order):
             assert next(iter(self._to_activate)) == order.order_id, "children are activated in the order of their calls"
             lots = self._to_activate[order.order_id]
             assert event.quantity_lots <= min(order.quantity_lots, lots)
@@ -334,6 +341,8 @@ class Audit:
     def _cancel(self, event: Event) -> None:
         order = self.orders[event.order_id]
         reason = Reason(event.reason)
+        if reason is Reason.INSUFFICIENT_FUNDS and order.order_id in self._to_activate:
+            self._shrink_to_fill(order)
         self._compare(order, event, "account", "side", "market", "price_ticks", "order_type", "time_in_force")
         assert (event.quantity_lots, event.remaining_lots) == (order.remaining_lots, 0), "accepted = filled + cancelled"
         assert self._doomed.pop(order.order_id, reason) == reason
@@ -349,6 +358,11 @@ class Audit:
         if other and not goes_on_alone:
             self._doomed[other.order_id] = Reason.LINKED_ORDER
         self._end(order)
+
+    def _shrink_to_fill(self, child: Followed) -> None:
+        """A child that cannot be paid has first become as small as what its parent filled, and so has its other leg."""
+        for leg in self._legs(child):
+            leg.quantity_lots = leg.remaining_lots = min(leg.quantity_lots, self._to_activate[child.order_id])
 
     def _end(self, order: Followed) -> None:
         """An order is live no more: what is linked to it is told."""

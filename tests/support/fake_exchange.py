@@ -16,7 +16,8 @@ from engine.records import EventKind, OrderType, Reason, TimeInForce
 from exchange.contracts import commands
 from exchange.contracts.catalogue import Catalogue
 from exchange.contracts.events import Event, read_events
-from exchange.contracts.orders import OrderState, fills_of, render_fill, render_order
+from exchange.contracts.order_state import OrderState, fills_of
+from exchange.contracts.orders import render_fill, render_order
 from exchange.contracts.refusals import Refused as Refusal
 from exchange.simulation.direct import SIDES
 from tests.support.replay_market import DEFINITIONS, EngineMarket
@@ -155,7 +156,7 @@ class FakeExchange:
             price, self.rules.quantity_lots(body["quantity"]), client_id.encode(),
         )  # fmt: skip
         self.acted.append(client_id)
-        first = await self._apply(command, client_id)
+        first = await self._apply(command)
         if first.kind == EventKind.REJECTED:
             result = (422, {"status": 422, "reason": Reason(first.reason).name, "sequence": first.sequence})
         else:
@@ -163,24 +164,24 @@ class FakeExchange:
         self._first_results[account, client_id] = result
         return web.json_response(result[1], status=result[0])
 
-    async def _apply(self, command: bytearray, client_id: str | None = None) -> Event:
+    async def _apply(self, command: bytearray) -> Event:
         events = list(read_events(await self.market.submit(command)))
         for event in events:
-            self._fold(event, client_id)
+            self._fold(event, command)
         await self._publish()
         return events[0]
 
-    def _fold(self, event: Event, client_id: str | None) -> None:
+    def _fold(self, event: Event, command: bytearray) -> None:
         if event.kind == EventKind.ACCEPTED:
-            self.orders[event.order_id] = OrderState.accepted(event, client_id)
+            self.orders[event.order_id] = OrderState.accepted(event, bytes(command))
             self.fills[event.order_id] = []
         elif event.kind == EventKind.TRADED:
-            for fill, fee in zip(fills_of(event), (event.taker_fee, event.maker_fee), strict=True):
-                self.orders[fill.order_id].fill(event, fee)
+            for fill in fills_of(event):
+                self.orders[fill.order_id].take(event)
                 self.fills[fill.order_id].append(render_fill(fill, self.rules))
             self._touch(event.maker_order_id)
         elif event.kind == EventKind.CANCELLED:
-            self.orders[event.order_id].cancel(event)
+            self.orders[event.order_id].take(event)
         if event.kind in (EventKind.ACCEPTED, EventKind.TRADED, EventKind.CANCELLED):
             self._touch(event.order_id)
 
@@ -195,7 +196,7 @@ class FakeExchange:
         order = self.orders.get(order_id)
         if order is None or order.account != account:
             return problem(404, "UNKNOWN_ORDER")
-        if order.ended:
+        if not order.is_live:
             return problem(409, "ORDER_ENDED")
         await self._apply(commands.cancel(account, order_id))
         return web.json_response(self._rendered(order_id))
@@ -217,7 +218,7 @@ class FakeExchange:
     async def _open_orders(self, request: web.Request) -> web.Response:
         """Pages of 2, so that clients have to follow the cursor."""
         account, start = self._account(request), int(request.query.get("cursor", "0"))
-        mine = [order.order_id for order in self.orders.values() if order.account == account and not order.ended][::-1]
+        mine = [order.order_id for order in self.orders.values() if order.account == account and order.is_live][::-1]
         page = [self._rendered(order_id) for order_id in mine[start : start + 2]]
         return web.json_response({"items": page, "next_cursor": str(start + 2) if start + 2 < len(mine) else None})
 
@@ -256,7 +257,7 @@ class FakeExchange:
 
     async def _subscribe(self, socket: web.WebSocketResponse, account: int) -> None:
         sequence = self.market.shard.sequence
-        mine = [self._rendered(o.order_id) for o in self.orders.values() if o.account == account and not o.ended]
+        mine = [self._rendered(o.order_id) for o in self.orders.values() if o.account == account and o.is_live]
         content = {"orders": mine, "balances": self._balance_items(account)}
         known = self._sockets.setdefault(account, [])
         known[:] = [(other, last) for other, last in known if other is not socket]

@@ -1,4 +1,4 @@
-"""Seeded flow of plain orders in which much trades: several accounts, three markets, a few prices around a moving middle.
+"""Seeded flow of plain orders in which much trades: several accounts, three markets, prices around a moving middle.
 
 `tests.support.full_flow` has all the rest.
 """

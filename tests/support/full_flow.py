@@ -12,6 +12,7 @@ from engine.records import (
     FLAG_ALLOW_FAILURE,
     FLAG_POST_ONLY,
     FLAG_SLIDE,
+    ORDER_COMMAND,
     BandAction,
     CommandKind,
     Contingency,
@@ -33,10 +34,10 @@ _RECENT = 60
 _PRICE_TICKS_MAX = 1_000
 _EXTREMES = [0, 1, 2, 255, 2**31, 2**32 - 1, 2**32, 2**62 - 1, 2**62, 2**63 - 1, -1, -(2**63), 2**64 - 1]
 _FIELDS = [
-    "side", "order_type", "time_in_force", "flags", "self_trade", "contingency", "account", "order_id", "market",
-    "trail_ticks", "price_ticks", "quantity_lots", "amount", "trigger_price_ticks", "display_lots", "expire_ns", "group",
-    "min_quantity_lots", "version",
-]  # fmt: skip
+    *("side", "order_type", "time_in_force", "flags", "self_trade", "contingency", "account", "order_id", "market"),
+    *("trail_ticks", "price_ticks", "quantity_lots", "amount", "trigger_price_ticks", "display_lots", "expire_ns"),
+    *("group", "min_quantity_lots", "version"),
+]
 
 
 def opening() -> list[bytes]:
@@ -71,7 +72,7 @@ class _Flow:
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
         self._now_ns = 0
-        self._middle = {market: 100.0 for market in MARKETS}
+        self._middle = dict.fromkeys(MARKETS, 100.0)
         self._placed: deque[_Placed] = deque(maxlen=_RECENT)
         self._steps: list[Step] = []
         self._next: deque[tuple[bytes, int | None]] = deque()
@@ -355,6 +356,6 @@ class _Flow:
 
 
 def _fits(name: str, value: int) -> bool:
-    kind = commands.LAYOUTS.get(0, commands.ORDER_COMMAND)[name]
+    kind = ORDER_COMMAND[name]
     low = -(2 ** (8 * kind.itemsize - 1)) if kind.kind == "i" else 0
     return low <= value < low + 2 ** (8 * kind.itemsize)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,11 +11,10 @@ import aiohttp
 import uvicorn
 from fastapi import FastAPI
 
-from engine.records import EventKind
-from exchange.contracts import commands
+from engine.records import MarketState
+from exchange.contracts import commands, events
 from exchange.contracts.catalogue import Catalogue
-from exchange.contracts.events import read_events
-from exchange.contracts.refusals import EdgeReason, refuse
+from exchange.contracts.refusals import EdgeReason, Refused, refuse
 from exchange.corridor.genesis import genesis
 from exchange.corridor.live import Live
 from exchange.gateway.context import Exchange, Role
@@ -58,6 +57,16 @@ class LocalCorridor:
     async def place(self, command: bytearray, account: int, client_order_id: str | None) -> tuple[Entry, bool]:
         return await self.submit(command), False
 
+    async def place_all(
+        self, account: int, requests: Sequence[tuple[bytearray, str | None]], *, linked: bool = False
+    ) -> list[tuple[Entry, bool] | Refused]:
+        results: list[tuple[Entry, bool] | Refused] = []
+        for number, (command, _) in enumerate(requests):
+            if linked and number:
+                commands.link(command, self.sequence)
+            results.append((await self.submit(command), False))
+        return results
+
     async def barrier(self) -> int:
         async with self.turn:
             return self.sequence
@@ -67,6 +76,9 @@ class LocalCorridor:
 
     def balance(self, account: int, asset: int) -> tuple[int, int]:
         return self.journal.engine.balance(account, asset)
+
+    def state(self, market: int) -> MarketState:
+        return self.journal.engine.state(market)
 
     async def deposit(self, account: int, asset: int, amount: int) -> Entry:
         return await self.submit(commands.deposit(account, asset, amount))
@@ -122,4 +134,4 @@ async def registered(client: aiohttp.ClientSession, username: str = "alice") -> 
 
 
 def is_rejected(entry: Entry) -> bool:
-    return next(read_events(entry.events)).kind == EventKind.REJECTED
+    return events.is_rejected(entry.events)
