@@ -147,7 +147,7 @@ cdef int64_t cross(State* s, Market* market, int64_t price, int128_t left) noexc
     drop_leg_of(s, ask_index)
     forget(s, ask)
     take_record(s, &taker, bid_index)
-    taker.flags = AUCTION_TRADE
+    taker.flags |= AUCTION_TRADE
     taker.limit = bid.price_ticks
     taker.price = price
     taker.remaining -= quantity

@@ -149,12 +149,14 @@ cdef int check_amended_price(const State* s, const OrderCommand* command, Amendm
         if a.price == 0:
             return POST_ONLY_WOULD_CROSS
         taker.limit = a.price
+        a.moves = a.price != order.price_ticks
+        meets = a.moves
     if a.price != 0 and (a.price != order.price_ticks or a.quantity != order.quantity_lots):
         reason = check_notional(market, a.price, a.quantity)
     if reason == NONE and meets and is_beyond_band(market, order.side, a.price):
         return PRICE_BAND
     if reason == NONE and order.waiting == WAITS_TRIGGER and a.trigger != trigger:
-        if is_met(market, type_of(s, order), order.side, a.trigger):
+        if is_met_already(market, type_of(s, order), order.side, a.trigger):
             return TRIGGER_ALREADY_MET
     if reason == NONE and meets and (order.traits & POST_ONLY or market.mode == POST_ONLY_MODE) and would_cross(taker):
         return POST_ONLY_WOULD_CROSS

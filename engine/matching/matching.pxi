@@ -167,12 +167,12 @@ cdef void match(State* s, Taker* taker) noexcept nogil:
     cdef Ladder* opposite = taker.opposite
     while taker.remaining > 0 and not taker.ended and crosses(opposite, opposite.best, taker.stop):
         match_level(s, taker, <uint32_t>opposite.best)
+    if taker.first_price != 0 and not taker.traceless:
+        leave_trace(s, taker.market, taker.first_price, taker.last_price)
     if taker.stop != taker.limit and taker.remaining > 0 and not taker.ended and would_cross(taker):
         taker.beyond_band = True
         if taker.market.terms.band_action == BAND_AUCTION:
             trip_auction(s, taker.market)
-    if taker.first_price != 0 and not taker.traceless:
-        leave_trace(s, taker.market, taker.first_price, taker.last_price)
 
 
 cdef void match_level(State* s, Taker* taker, uint32_t price) noexcept nogil:
@@ -401,7 +401,6 @@ cdef void leave_trace(State* s, Market* market, int64_t first, int64_t last) noe
     cdef int64_t high = most(first, last)
     market.last_price = <uint32_t>last
     grow_range(market, low, high)
-    market.traded = True
     touch(s, market)
     if market.terms.band_ppm > 0:
         if market.reference == 0 or <int128_t>s.timestamp_ns - market.reference_since >= market.terms.band_interval_ns:

@@ -223,7 +223,9 @@ cdef int check_link(const State* s, const Placement* p) noexcept nogil:
         return LINK_INVALID
     if named.extra != 0 and (e.other_leg != 0 or e.child != 0):
         return LINK_INVALID
-    return LINK_INVALID if taker.order_type == LIMIT_ORDER and type_of(s, named) == LIMIT_ORDER else NONE
+    if taker.order_type == LIMIT_ORDER and (named.waiting == IN_BOOK or type_of(s, named) == LIMIT_ORDER):
+        return LINK_INVALID
+    return NONE
 
 
 cdef uint64_t parent_of(const State* s, uint64_t order_id) noexcept nogil:
@@ -246,7 +248,7 @@ cdef int check_trigger(Placement* p) noexcept nogil:
             )
             if market.last_price == 0 or not (1 <= p.trigger <= market.definition.price_ticks_max):
                 return TRAIL_INVALID
-    if not p.waits_parent and is_met(market, taker.order_type, taker.side, p.trigger):
+    if not p.waits_parent and is_met_already(market, taker.order_type, taker.side, p.trigger):
         return TRIGGER_ALREADY_MET
     return NONE
 

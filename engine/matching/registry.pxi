@@ -29,15 +29,21 @@ cdef bint same_name(const char* a, const char* b, int size) noexcept nogil:
     return True
 
 
-cdef void define_asset(State* s, const AssetCommand* command) noexcept nogil:
-    cdef bint valid = command.asset == s.asset_count + 1 and s.asset_count < ASSETS_MAX
+cdef bint asset_is_valid(const State* s, const AssetCommand* command) noexcept nogil:
     cdef uint32_t at
-    cdef Event* event
-    valid = valid and command.scale <= ASSET_SCALE_MAX and name_is_valid(command.name, 16, True)
+    if command.asset != s.asset_count + 1 or s.asset_count == ASSETS_MAX:
+        return False
+    if command.scale > ASSET_SCALE_MAX or not name_is_valid(command.name, 16, True):
+        return False
     for at in range(s.asset_count):
         if same_name(s.assets[at].name, command.name, 16):
-            valid = False
-    event = emit(s, ASSET_DEFINED if valid else REJECTED, command.header.account)
+            return False
+    return True
+
+
+cdef void define_asset(State* s, const AssetCommand* command) noexcept nogil:
+    cdef bint valid = asset_is_valid(s, command)
+    cdef Event* event = emit(s, ASSET_DEFINED if valid else REJECTED, command.header.account)
     event.asset = command.asset
     if not valid:
         event.reason = DEFINITION_INVALID

@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The shard: markets, their books and one ledger behind a deterministic state machine. docs/engine.md is its specification."""
 
 from zlib import crc32
@@ -29,6 +28,9 @@ from engine.matching.types cimport *
 
 from engine.errors import SequenceError, SnapshotError
 from engine.records import LiveOrder, MarketState
+
+
+BROKEN = "memory ran out in this shard before: recover it from the journal"
 
 
 cdef inline int64_t least(int64_t a, int64_t b) noexcept nogil:
@@ -119,7 +121,6 @@ cdef int step(State* s, const OrderCommand* command) noexcept nogil:
     execute(s, command)
     if s.touched_count != 0 or s.first_activated != 0:
         follow_up(s)
-        close_command(s)
     return -1 if s.broken else 0
 
 
@@ -222,7 +223,7 @@ cdef class Shard:
         cdef size_t at
         cdef const OrderCommand* records
         if s.broken:
-            raise MemoryError("memory ran out in this shard before: recover it from the journal")
+            raise MemoryError(BROKEN)
         if size != count * sizeof(OrderCommand):
             raise ValueError(f"a batch must be a whole number of {sizeof(OrderCommand)}-byte records, got {size} bytes")
         s.event_count = 0
@@ -264,9 +265,8 @@ cdef class Shard:
         cdef State* s = &self.inner
         if s.unfinished:
             return -(2**63)
-        if s.agenda_count == 0 and s.timed_auctions == 0:
-            return None
-        return s.next_due_ns
+        find_next_due(s)
+        return None if s.agenda_count == 0 and s.timed_auctions == 0 else s.next_due_ns
 
     def digest(self):
         """Return the 64-bit digest of the whole state, 0 <= digest < 2**64."""
@@ -443,6 +443,8 @@ cdef class Shard:
         cdef SnapshotHeader header
         cdef SnapshotCounts counts
         cdef char* data
+        if s.broken:
+            raise MemoryError(BROKEN)
         count_records(s, &header, &counts)
         header.digest = self.digest()
         image = PyBytes_FromStringAndSize(NULL, snapshot_size(&header, &counts))

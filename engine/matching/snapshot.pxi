@@ -286,10 +286,8 @@ cdef enum LoadResult:
 
 cdef int load_assets(State* s, const AssetCommand* saved, uint32_t count) noexcept nogil:
     cdef uint32_t at
-    if count > ASSETS_MAX:
-        return ABSURD
     for at in range(count):
-        if saved[at].asset != at + 1 or saved[at].scale > ASSET_SCALE_MAX:
+        if not asset_is_valid(s, &saved[at]):
             return ABSURD
         add_asset(s, &saved[at])
     return LOADED
@@ -335,6 +333,8 @@ cdef bint order_is_sound(const State* s, const SnapshotOrder* saved, const Snaps
     cdef const MarketCommand* market
     cdef int order_type = LIMIT_ORDER if e == NULL else e.order_type
     if not (1 <= saved.market <= s.market_count) or not (BUY <= saved.side <= SELL) or saved.waiting > WAITS_PARENT:
+        return False
+    if saved.account < FIRST_TRADING_ACCOUNT:
         return False
     if saved.order_id == 0 or saved.order_id > s.sequence or pool_find(&s.pool, saved.order_id) != 0:
         return False
@@ -507,7 +507,7 @@ cdef int load_orders(State* s, SnapshotCursor* cursor, const SnapshotHeader* hea
 
 
 cdef inline int128_t wide(uint64_t low, int64_t high) noexcept nogil:
-    return (<int128_t>high << 64) | <int128_t>low
+    return <int128_t>(<uint128_t><uint64_t>high << 64 | low)
 
 
 cdef int load_balance(State* s, const SnapshotBalance* saved) noexcept nogil:
@@ -519,8 +519,12 @@ cdef int load_balance(State* s, const SnapshotBalance* saved) noexcept nogil:
         return NO_MEMORY
     index = balance_index(&s.ledger, saved.account, saved.asset)
     balance = &s.ledger.balances[index]
+    if balance.dirty:
+        return ABSURD
     balance.available = wide(saved.available_low, saved.available_high)
     balance.held = wide(saved.held_low, saved.held_high)
+    if balance.held < 0 or (balance.available < 0 and saved.account != EXTERNAL_ACCOUNT):
+        return ABSURD
     post(&s.ledger, index, 0, 0)
     return LOADED
 

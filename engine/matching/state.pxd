@@ -61,7 +61,6 @@ cdef struct Market:
     uint8_t mode
     bint configured
     bint touched               # it is in the list of markets with something to follow up
-    bint traded                # a trade left its trace during this command
 
 cdef struct Due:
     int64_t at_ns

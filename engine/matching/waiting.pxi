@@ -231,11 +231,23 @@ cdef void watch(State* s, uint32_t index) noexcept nogil:
 
 
 cdef bint is_met(const Market* market, int order_type, int side, int64_t trigger) noexcept nogil:
+    # By the last price.
     if market.last_price == 0:
         return False
     if trigger_ladder(<Market*>market, order_type, side) == &market.above:
         return market.last_price >= trigger
     return market.last_price <= trigger
+
+
+cdef bint is_met_already(const Market* market, int order_type, int side, int64_t trigger) noexcept nogil:
+    # By the last price, or by prices that others still have to fire at.
+    if market.range_high != 0:
+        if trigger_ladder(<Market*>market, order_type, side) == &market.above:
+            if market.range_high >= trigger:
+                return True
+        elif market.range_low <= trigger:
+            return True
+    return is_met(market, order_type, side, trigger)
 
 
 cdef void place_child(State* s, uint32_t index) noexcept nogil:
@@ -263,13 +275,14 @@ cdef void place_child(State* s, uint32_t index) noexcept nogil:
 cdef void follow_up(State* s) noexcept nogil:
     cdef uint32_t index
     while True:
-        if s.first_activated != 0:
-            activate_next(s)
-            continue
         index = next_to_fire(s)
-        if index == 0:
+        if index != 0:
+            fire(s, index)
+            continue
+        settle_ranges(s)
+        if s.first_activated == 0:
             return
-        fire(s, index)
+        activate_next(s)
 
 
 cdef uint32_t next_to_fire(State* s) noexcept nogil:
@@ -291,25 +304,24 @@ cdef uint32_t next_to_fire(State* s) noexcept nogil:
     return found
 
 
-cdef void close_command(State* s) noexcept nogil:
-    # Trailing triggers move, ranges that meet nothing become empty. Markets that still have to fire stay in the list.
+cdef void settle_ranges(State* s) noexcept nogil:
+    # Ranges that meet nothing become empty, and trailing triggers move. Markets that still have to fire stay in the list.
     cdef Market* market
     cdef uint32_t kept = 0
     cdef uint32_t at
     s.unfinished = False
     for at in range(s.touched_count):
         market = s.markets[s.touched[at]]
-        if market.traded and market.trailing_count > 0:
-            trail(s, market)
-        market.traded = False
-        if met_order(market) == 0:
-            market.range_low = 0
-            market.range_high = 0
-            market.touched = False
-        else:
+        if met_order(market) != 0:
             s.unfinished = s.unfinished or market.mode == OPEN_MODE
             s.touched[kept] = s.touched[at]
             kept += 1
+            continue
+        market.touched = False
+        if market.range_high != 0:
+            market.range_low = 0
+            market.range_high = 0
+            trail(s, market)
     s.touched_count = kept
 
 
@@ -363,11 +375,14 @@ cdef void pass_time(State* s) noexcept nogil:
     find_next_due(s)
 
 
+cdef inline bint still_expires(const State* s, const Due* due) noexcept nogil:
+    # Whether the order is live still (an id is never given twice).
+    return pool_find(&s.pool, due.order_id) != 0
+
+
 cdef void expire(State* s, const Due* due) noexcept nogil:
-    cdef uint32_t index = pool_find(&s.pool, due.order_id)
-    cdef const Order* order = &s.pool.orders[index]
-    if index != 0 and order.extra != 0 and s.extras[order.extra].expire_ns == due.at_ns:
-        end_order(s, index, EXPIRED)
+    if still_expires(s, due):
+        end_order(s, pool_find(&s.pool, due.order_id), EXPIRED)
 
 
 cdef Market* first_auction(const State* s) noexcept nogil:
@@ -384,6 +399,8 @@ cdef Market* first_auction(const State* s) noexcept nogil:
 
 cdef void find_next_due(State* s) noexcept nogil:
     cdef Market* market = first_auction(s)
+    while s.agenda_count > 0 and not still_expires(s, &s.agenda[0]):
+        agenda_pop(s)
     s.next_due_ns = s.agenda[0].at_ns if s.agenda_count > 0 else NS_MAX()
     if market != NULL:
         s.next_due_ns = least(s.next_due_ns, market.auction_end)
@@ -398,14 +415,10 @@ cdef int tidy_agenda(State* s) noexcept nogil:
     # Room for one more expiry: orders that have ended go first, then the heap grows. -1 when there is no memory.
     cdef uint32_t kept = 0
     cdef uint32_t at
-    cdef uint32_t index
-    cdef const Order* order
     if s.agenda_count < s.agenda_capacity:
         return 0
     for at in range(s.agenda_count):
-        index = pool_find(&s.pool, s.agenda[at].order_id)
-        order = &s.pool.orders[index]
-        if index != 0 and order.extra != 0 and s.extras[order.extra].expire_ns == s.agenda[at].at_ns:
+        if still_expires(s, &s.agenda[at]):
             s.agenda[kept] = s.agenda[at]
             kept += 1
     s.agenda_count = kept
