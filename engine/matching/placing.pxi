@@ -393,7 +393,7 @@ cdef void accept(State* s, Placement* p) noexcept nogil:
     event.display_lots = taker.command.display_lots
     event.visible_lots = taker.command.display_lots
     event.expire_ns = p.expire_ns
-    event.linked_order_id = taker.command.order_id if taker.command.header.kind == PLACE else 0
+    event.linked_order_id = taker.command.order_id
     event.trail_ticks = taker.command.trail_ticks
     hold(s, taker.owner, taker.side, p.needed)
     tie(s, p)
