@@ -24,6 +24,20 @@ class EdgeReason(IntEnum):
     OUTCOME_UNKNOWN = 9012
     FIELD_INVALID = 9013
     UNSUPPORTED_MEDIA_TYPE = 9014
+    SIGNATURE_INVALID = 9015
+    KEY_REVOKED = 9016
+    KEY_EXPIRED = 9017
+    TIMESTAMP_INVALID = 9018
+    REPLAYED = 9019
+    ADDRESS_FORBIDDEN = 9020
+    SCOPE_MISSING = 9021
+    ACCOUNT_FROZEN = 9022
+    MARKET_FORBIDDEN = 9023
+    NOTIONAL_CAPPED = 9024
+    LIMIT_REACHED = 9025
+    SECOND_FACTOR_REQUIRED = 9026
+    SECOND_FACTOR_INVALID = 9027
+    SECOND_FACTOR_STATE = 9028
     INTERNAL = 9099
 
 
@@ -80,6 +94,20 @@ TEXTS: dict[AnyReason, ReasonText] = {
     EdgeReason.OUTCOME_UNKNOWN: ReasonText(503, "The outcome of the request is not known"),
     EdgeReason.FIELD_INVALID: ReasonText(422, "A field is not valid"),
     EdgeReason.UNSUPPORTED_MEDIA_TYPE: ReasonText(415, "The body must be application/json"),
+    EdgeReason.SIGNATURE_INVALID: ReasonText(401, "The key or its signature is not valid"),
+    EdgeReason.KEY_REVOKED: ReasonText(401, "The API key was revoked"),
+    EdgeReason.KEY_EXPIRED: ReasonText(401, "The API key has expired"),
+    EdgeReason.TIMESTAMP_INVALID: ReasonText(401, "The request is too old or from the future"),
+    EdgeReason.REPLAYED: ReasonText(401, "The signed request was received before"),
+    EdgeReason.ADDRESS_FORBIDDEN: ReasonText(403, "The API key may not be used from this address"),
+    EdgeReason.SCOPE_MISSING: ReasonText(403, "The API key may not do this"),
+    EdgeReason.ACCOUNT_FROZEN: ReasonText(403, "The account is frozen"),
+    EdgeReason.MARKET_FORBIDDEN: ReasonText(403, "The API key may not trade on this market"),
+    EdgeReason.NOTIONAL_CAPPED: ReasonText(403, "The order is worth more than the API key allows"),
+    EdgeReason.LIMIT_REACHED: ReasonText(409, "There are as many as there may be"),
+    EdgeReason.SECOND_FACTOR_REQUIRED: ReasonText(401, "A code of the second factor is needed"),
+    EdgeReason.SECOND_FACTOR_INVALID: ReasonText(401, "The code is wrong or was used before"),
+    EdgeReason.SECOND_FACTOR_STATE: ReasonText(409, "The second factor is not in that state"),
     EdgeReason.INTERNAL: ReasonText(500, "Something broke on our side"),
 }
 
