@@ -140,6 +140,7 @@ ASSET_SCALE_MAX = 18
 BAND_PPM_MAX = 1_000_000
 CASCADE_MAX = 1_000  # waiting orders that fire during one command; the others go on with the next
 TRAILING_ORDERS_MAX = 1_000  # a market; each trade may move all of them
+ICEBERG_SLICES_MAX = 100  # of what remains of an order; each slice is an event for whoever takes it
 DAY_NS = 86_400_000_000_000
 CLIENT_ORDER_ID_SIZE = 36
 

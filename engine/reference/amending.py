@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from engine.records import FLAG_PRIORITY_KEPT, EventKind, Mode, OrderType, Reason
+from engine.records import FLAG_PRIORITY_KEPT, ICEBERG_SLICES_MAX, EventKind, Mode, OrderType, Reason
 from engine.reference.codec import OrderCommand
 from engine.reference.market import Market
 from engine.reference.matching import take
@@ -104,7 +104,7 @@ def _why_quantity_refused(market: Market, a: Amendment) -> Reason:
 
 
 def _why_fields_refused(market: Market, c: OrderCommand, a: Amendment) -> Reason:
-    """Check 3, of the fields that are given."""
+    """Check 3, of the fields that are given; and how many slices an iceberg has."""
     takes_price = a.old.order_type is not OrderType.TRAILING_STOP and 1 <= c.price_ticks <= market.price_ticks_max
     if c.price_ticks != 0 and not takes_price:
         return Reason.PRICE_OUT_OF_RANGE
@@ -113,6 +113,8 @@ def _why_fields_refused(market: Market, c: OrderCommand, a: Amendment) -> Reason
         return Reason.TRIGGER_PRICE_INVALID
     shows_less = market.terms.quantity_lots_min <= c.display_lots < a.new.quantity_lots
     if c.display_lots != 0 and not (a.old.order_type is OrderType.LIMIT and shows_less):
+        return Reason.DISPLAY_QUANTITY_INVALID
+    if 0 < a.new.display_lots * ICEBERG_SLICES_MAX < a.new.remaining_lots:
         return Reason.DISPLAY_QUANTITY_INVALID
     return Reason.NONE
 

@@ -77,10 +77,11 @@ def take(state: State, order: Order, *, leaves_trace: bool = True) -> None:
         else:
             prices.append(maker.price_ticks)
             _trade(state, order, maker)
+    stopped = maker is not None  # by the band as it is now: the trace may move it
     if prices and leaves_trace:
         leave_trace(state, state.market(order), prices)
     if order.order_id in state.orders:  # SELF_TRADE did not end it
-        _finish(state, order)
+        _finish(state, order, stopped)
 
 
 def _next_maker(state: State, order: Order) -> Order | None:
@@ -95,12 +96,10 @@ def _is_stopped(state: State, order: Order, maker: Order) -> bool:
     return state.market(order).is_stopped_at(order.side, maker.price_ticks)
 
 
-def _finish(state: State, order: Order) -> None:
+def _finish(state: State, order: Order, stopped: bool) -> None:
     if order.remaining_lots == 0:
         end_filled(state, order)
         return
-    maker = _next_maker(state, order)
-    stopped = maker is not None and _is_stopped(state, order, maker)
     market = state.market(order)
     if stopped and market.terms.band_action == BandAction.AUCTION:
         until_ns = min(state.timestamp_ns + market.terms.band_auction_ns, TIME_MAX_NS)

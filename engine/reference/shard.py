@@ -12,7 +12,7 @@ from engine.reference.executing import execute
 from engine.reference.market import Market
 from engine.reference.passing import next_due, pass_time
 from engine.reference.state import State
-from engine.reference.waiting import follow_up
+from engine.reference.waiting import follow_up, next_to_fire
 
 _Buffer = bytes | bytearray | memoryview
 
@@ -65,7 +65,12 @@ class Shard:
 
     @property
     def next_due_ns(self) -> int | None:
-        """When time alone will next change something: an order expires or an auction ends. None: never."""
+        """When time alone will next change something: an order expires or an auction ends. None: never.
+
+        -2**63, which is at once, when the last command left waiting orders to fire.
+        """
+        if next_to_fire(self._state):
+            return -(2**63)
         due = next_due(self._state)
         return due.time_ns if due else None
 

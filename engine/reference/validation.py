@@ -5,6 +5,7 @@ from engine.records import (
     FLAG_ALLOW_FAILURE,
     FLAG_POST_ONLY,
     FLAG_SLIDE,
+    ICEBERG_SLICES_MAX,
     REVENUE_ACCOUNT,
     UNITS_MAX,
     CommandKind,
@@ -125,8 +126,9 @@ def _why_wrong_price(c: OrderCommand, market: Market) -> Reason:
 
 def _why_wrong_extras(c: OrderCommand, market: Market) -> Reason:
     is_limit = c.order_type == OrderType.LIMIT
-    shows_less = is_limit and is_lasting(c) and market.terms.quantity_lots_min <= c.display_lots < c.quantity_lots
-    if c.display_lots != 0 and not shows_less:
+    shows_less = market.terms.quantity_lots_min <= c.display_lots < c.quantity_lots
+    few_slices = c.quantity_lots <= c.display_lots * ICEBERG_SLICES_MAX
+    if c.display_lots != 0 and not (is_limit and is_lasting(c) and shows_less and few_slices):
         return Reason.DISPLAY_QUANTITY_INVALID
     meets_the_book = not c.flags & FLAG_POST_ONLY and c.contingency != Contingency.WAITS_FOR_PARENT
     may_ask = (is_limit and meets_the_book) or (c.order_type == OrderType.MARKET and not is_by_amount(c))

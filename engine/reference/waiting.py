@@ -11,7 +11,8 @@ from engine.reference.state import State
 def follow_up(state: State) -> None:
     """Fire, let triggers rest, activate; until nothing is left."""
     while True:
-        if fires := _next_to_fire(state):
+        fires = next_to_fire(state) if state.fired < CASCADE_MAX else None
+        if fires:
             state.fired += 1
             _fire(state, fires)
             continue
@@ -31,10 +32,8 @@ def _waiting_for_trigger(state: State, market: Market) -> list[Order]:
     return [order for order in state.live_orders(market=market.number) if order.waiting == FOR_TRIGGER]
 
 
-def _next_to_fire(state: State) -> Order | None:
+def next_to_fire(state: State) -> Order | None:
     """Of the first open market where a trigger is met: the lowest above, else the highest below; oldest first."""
-    if state.fired == CASCADE_MAX:
-        return None
     for market in state.markets:
         if market.mode is not Mode.OPEN or market.range_high == 0:
             continue

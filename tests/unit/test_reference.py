@@ -375,8 +375,10 @@ def test_what_is_left_to_fire_after_a_thousand_fires_with_the_next_command() -> 
     trader.tell(*(commands.place(2, 1, BUY, 0, 1, **stop) for _ in range(1_003)))
     assert trader.tell(commands.place(3, 1, BUY, 20, 1)).count(EventKind.TRIGGERED) == 1_000
     assert trader.shard.state(1).range_high == 20
+    assert trader.shard.next_due_ns == -(2**63)
     assert trader.tell(commands.clock()).count(EventKind.TRIGGERED) == 3
     assert trader.shard.state(1).range_high == 0
+    assert trader.shard.next_due_ns is None
 
 
 def test_a_market_that_is_not_defined_cannot_be_asked_about() -> None:
