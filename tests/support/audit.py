@@ -252,7 +252,7 @@ class Audit:
         assert (event.remaining_lots, event.maker_remaining_lots) == (taker.remaining_lots, maker.remaining_lots)
         self._settle_trade(event, taker, maker)
         self._trades.append(event)
-        for order in (taker, maker):
+        for order in (taker, maker) if auction is not None else (maker, taker):
             if not order.remaining_lots:
                 assert order.purse.units == 0, "a filled order holds nothing"
                 self._end(order)
@@ -511,5 +511,9 @@ class Audit:
             assert not met, f"these should have fired: {met}"
 
     def _due(self) -> Iterator[int]:
+        if any(
+            market.mode == Mode.OPEN and market.next_to_fire(self.of_market(n)) for n, market in self.markets.items()
+        ):
+            yield -(2**63)  # at once: the last command left orders to fire
         yield from (order.expire_ns for order in self.orders.values() if order.expires)
         yield from (market.auction_end_ns for market in self.markets.values() if market.auction_end_ns)

@@ -140,7 +140,9 @@ class Script:
                 surplus = f"{surplus_lots} {Side(side).name}" if side else "none"
                 return [f"price={price_ticks} volume={volume_lots} surplus={surplus}"]
             case "state":
-                return [" ".join(_say_all(self.shard.state(market)._asdict(), self.names))]
+                state = self.shard.state(market)
+                said = _say_all({**state._asdict(), "mode": 0}, self.names)
+                return [" ".join([Mode(state.mode).name, *said])]
         return [f"{self.shard.checksum(market, *levels):#010x}"]
 
     def _book(self, market: int) -> list[str]:
