@@ -204,6 +204,8 @@ cdef void drop_legs(State* s, Taker* taker, uint32_t maker) noexcept nogil:
     if taker.other_leg != 0:
         leg = pool_find(&s.pool, taker.other_leg)
         taker.other_leg = 0
+        if taker.index != 0:
+            s.extras[s.pool.orders[taker.index].extra].other_leg = 0
         drop_leg(s, leg, taker.held)
     drop_leg_of(s, maker)
 
