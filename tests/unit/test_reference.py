@@ -43,7 +43,7 @@ def opening() -> list[bytes]:
         commands.define_market(1, "BTC/USD", 2, 1, price_ticks_max=40),
         commands.define_market(2, "ETH/USD", 3, 1, price_ticks_max=40, tick_lot_units=3, **fees),
         commands.define_market(3, "ETH/BTC", 3, 2, price_ticks_max=2**32 - 1, **wide),
-        *(commands.deposit(account, asset, 2_000 * account) for account in ACCOUNTS for asset in (1, 2, 3)),
+        *(commands.deposit(account, asset, 20_000 * account) for account in ACCOUNTS for asset in (1, 2, 3)),
         *(commands.deposit(account, asset, 2**61) for account in (2, 3) for asset in (1, 2, 3)),
     ]
 
@@ -60,7 +60,7 @@ class Driver:
 
     def step(self) -> bytes:
         """One command, with a time near the last one's."""
-        time_ns = self.sequencer.timestamp_ns + self.rng.choice([0, 1, 1, 1, 7, 10**13, 10**14])
+        time_ns = self.sequencer.timestamp_ns + self.rng.choice([-1_000, 0, 0, 0, 0, 0, 0, 0, 10**12])
         if self.rng.random() < 0.003:
             time_ns = self.rng.choice([-(2**63), -1, 0, 5])
         self.sequencer.timestamp_ns = min(time_ns, 2**63 - 1)
@@ -68,7 +68,10 @@ class Driver:
 
     def command(self) -> bytes:
         """Half of them orders."""
-        makers = [self.order] * 12 + [self.amend] * 3 + [self.cancel, self.replace, self.operate, self.mass_cancel]
+        closed = [n for n in (1, 2, 3) if self.shard.state(n).mode != Mode.OPEN]
+        if closed and self.rng.random() < 0.15:
+            return commands.set_mode(self.rng.choice(closed), Mode.OPEN)
+        makers = [self.order] * 20 + [self.amend] * 3 + [self.cancel, self.replace, self.operate, self.mass_cancel]
         return self.rng.choice(makers)()
 
     def market(self) -> int:
@@ -85,7 +88,7 @@ class Driver:
         return self.rng.choice(WIDE_PRICES) if market == LAST_MARKET else self.rng.randint(15, 25)
 
     def until(self) -> int:
-        return self.sequencer.timestamp_ns + self.rng.choice([2, 5, 20, 10**13])
+        return self.sequencer.timestamp_ns + self.rng.choice([2_000, 30_000, 90_000, 10**13])
 
     def order(self) -> bytes:
         rng, market = self.rng, self.market()
@@ -104,9 +107,9 @@ class Driver:
             self._trigger(fields, order_type, market)
         elif order_type == OrderType.LIMIT and lasting:
             fields["flags"] = rng.choice([0, 0, 0, 0, 1, 3])
-            fields["display_lots"] = rng.choice([0, 0, rng.randint(1, 3)])
-        if rng.random() < 0.1:
-            fields["min_quantity_lots"] = rng.randint(1, 5)
+            fields["display_lots"] = rng.choice([0, 0, 0, max(1, lots // 3)])
+        if order_type == OrderType.LIMIT and not fields.get("flags") and rng.random() < 0.1:
+            fields["min_quantity_lots"] = rng.randint(1, min(4, lots))
         if order_type == OrderType.MARKET and rng.random() < 0.4:
             fields |= {"amount": rng.choice([2**61, rng.randint(1, 1_000)]), "time_in_force": TimeInForce.IOC}
             lots = 0
@@ -115,7 +118,8 @@ class Driver:
         return self._link(order) if lasting and rng.random() < 0.4 else self._parent(order)
 
     def _trigger(self, fields: dict[str, Any], order_type: int, market: int) -> None:
-        fields["trigger_price_ticks"] = self.price(market)
+        last = self.shard.state(market).last_price_ticks or self.price(market)
+        fields["trigger_price_ticks"] = max(1, last + self.rng.randint(-4, 4))
         if order_type == OrderType.TRAILING_STOP:
             fields["trail_ticks"] = self.rng.randint(1, 4)
             fields["trigger_price_ticks"] *= self.rng.choice([0, 0, 1])
@@ -182,8 +186,8 @@ class Driver:
             until_ns = self.until() if mode == Mode.AUCTION and rng.random() < 0.7 else 0
             return commands.set_mode(self.market(), mode, until_ns)
         terms = {"band_ppm": rng.choice([0, 50_000, 100_000, 200_000]), "band_action": rng.randrange(2)}
-        terms |= {"band_interval_ns": rng.choice([0, 5, 10**13]), "band_auction_ns": rng.choice([1, 10, 10**13])}
-        terms |= {"open_orders_max": rng.choice([0, 0, 12]), "position_lots_max": rng.choice([0, 0, 5_000])}
+        terms |= {"band_interval_ns": rng.choice([0, 9_000, 10**13]), "band_auction_ns": rng.choice([1, 9_000])}
+        terms |= {"open_orders_max": rng.choice([0, 0, 30]), "position_lots_max": rng.choice([0, 0, 5_000])}
         terms |= {"maker_fee_ppm": rng.choice([0, 1_000]), "reference_price_ticks": rng.choice([0, 0, 20])}
         return commands.configure_market(rng.choice([1, 2]), **terms)
 
