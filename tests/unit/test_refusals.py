@@ -6,17 +6,28 @@ from pathlib import Path
 import pytest
 
 from engine.records import Reason
-from exchange.contracts.refusals import END_REASON_NAMES, TEXTS, AnyReason, EdgeReason, Refusal, Refused, refuse
+from exchange.contracts.refusals import (
+    END_REASONS,
+    MODE_REASONS,
+    TEXTS,
+    AnyReason,
+    EdgeReason,
+    Refusal,
+    Refused,
+    refuse,
+)
 from exchange.gateway.openapi import openapi_document
 from exchange.gateway.problems import problem_body, problem_headers, problems, validation_refusal
 
-REFUSALS = [reason for reason in (*Reason, *EdgeReason) if reason != Reason.NONE and reason not in END_REASON_NAMES]
+REFUSALS = list(TEXTS)
 
 
-def test_every_reason_is_a_refusal_with_a_text_or_the_end_of_an_order() -> None:
-    assert set(TEXTS) == set(REFUSALS)
+def test_every_reason_is_a_refusal_with_a_text_the_end_of_an_order_or_why_a_mode_changed() -> None:
+    named = {*TEXTS, *END_REASONS, *MODE_REASONS}
+    assert named == {*Reason, *EdgeReason} - {Reason.NONE}
     assert all(text.title and text.title[0].isupper() and not text.title.endswith(".") for text in TEXTS.values())
-    assert {int(reason) // 1000 for reason in END_REASON_NAMES} == {4}
+    only_ends = set(END_REASONS) - set(TEXTS)
+    assert {int(reason) // 1000 for reason in only_ends} == {4}
 
 
 def test_codes_are_unique_over_engine_and_edge() -> None:
@@ -64,6 +75,7 @@ def test_every_refusal_of_a_request_is_in_the_openapi_document() -> None:
         "UNKNOWN_MARKET",
         "DEFINITION_INVALID",
         "ACCOUNT_INVALID",
+        "MODE_INVALID",
     }
     assert {reason.name for reason in REFUSALS} - elsewhere == documented
 
@@ -103,4 +115,4 @@ def test_a_validation_error_names_the_field_and_not_the_value() -> None:
 
 def test_the_frontend_knows_every_reason() -> None:
     listed = (Path(__file__).parents[2] / "frontend/src/api/reasons.ts").read_text()
-    assert [reason.name for reason in REFUSALS if reason.name not in listed] == []
+    assert [reason.name for reason in {*REFUSALS, *END_REASONS} if reason.name not in listed] == []

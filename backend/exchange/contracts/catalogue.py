@@ -1,17 +1,25 @@
-"""The assets and markets of a shard, as its definition commands declare them."""
+"""The assets and markets of a shard: as its definition commands declare them, on the terms in force."""
 
 import difflib
 import struct
 from collections.abc import Iterable
+from dataclasses import replace
 
-from engine.records import ASSET_COMMAND, MARKET_COMMAND, CommandKind, Reason
+from engine.records import ASSET_COMMAND, MARKET_COMMAND, MARKET_TERMS_COMMAND, CommandKind, Reason
 from exchange.contracts.refusals import EdgeReason, refuse
 from exchange.contracts.units import Asset, Market
 
 _ASSET = struct.Struct("<32xII16s")
 _MARKET = struct.Struct("<32xIIIIIIqqqqqq24s")
+_TERMS = struct.Struct("<32xIIIIIIqqqqqqq")
+_TERMS_FIELDS = (
+    "market", "maker_fee_ppm", "taker_fee_ppm", "band_ppm", "band_action", "open_orders_max", "quantity_lots_min",
+    "quantity_lots_max", "notional_units_min", "position_lots_max", "band_interval_ns", "band_auction_ns",
+    "reference_price_ticks",
+)  # fmt: skip
 assert ASSET_COMMAND.fields is not None and ASSET_COMMAND.fields["name"][1] == 40
 assert MARKET_COMMAND.fields is not None and MARKET_COMMAND.fields["symbol"][1] == 104
+assert MARKET_TERMS_COMMAND.fields is not None and MARKET_TERMS_COMMAND.fields["market"][1] == 32
 
 
 class Catalogue:
@@ -26,12 +34,14 @@ class Catalogue:
             self.define(command)
 
     def define(self, command: bytes) -> None:
-        """Take one accepted DEFINE_ASSET or DEFINE_MARKET record; other kinds are ignored."""
+        """Take one accepted DEFINE_ASSET, DEFINE_MARKET or CONFIGURE_MARKET record; other kinds are ignored."""
         kind = command[1]
         if kind == CommandKind.DEFINE_ASSET:
             self._define_asset(command)
         elif kind == CommandKind.DEFINE_MARKET:
             self._define_market(command)
+        elif kind == CommandKind.CONFIGURE_MARKET:
+            self._configure_market(command)
 
     def _define_asset(self, command: bytes) -> None:
         number, scale, name = _ASSET.unpack_from(command)
@@ -56,7 +66,16 @@ class Catalogue:
             maker_fee_ppm=maker_fee_ppm,
             taker_fee_ppm=taker_fee_ppm,
         )
-        self.markets[number] = market
+        self._know(market)
+
+    def _configure_market(self, command: bytes) -> None:
+        terms = dict(zip(_TERMS_FIELDS, _TERMS.unpack_from(command), strict=True))
+        number = terms.pop("market")
+        del terms["reference_price_ticks"]  # a fact of that moment, no term
+        self._know(replace(self.markets[number], **terms))
+
+    def _know(self, market: Market) -> None:
+        self.markets[market.number] = market
         for spelling in (market.symbol, market.symbol.replace("/", "-")):
             self._markets_by_symbol[spelling] = market
 

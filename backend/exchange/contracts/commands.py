@@ -1,25 +1,69 @@
 """Make command records: 144 bytes each (engine/records.py), sequence and time left to the sequencer."""
 
 import struct
+from typing import NamedTuple
 
 from engine.records import (
     ASSET_COMMAND,
     COMMAND_SIZE,
     LAYOUT_VERSION,
     MARKET_COMMAND,
+    MARKET_TERMS_COMMAND,
+    MODE_COMMAND,
     ORDER_COMMAND,
+    TRANSFER_COMMAND,
     CommandKind,
 )
 
-# version kind side type tif flags reserved | sequence timestamp account | order_id market asset
-# price quantity amount trigger display expire | client_order_id group padding
-_ORDER = struct.Struct("<BBBBBBHQqQQIIqqqqqq36sI8x")
+# version kind side type tif flags self-trade contingency | sequence timestamp account | order_id market trail
+# price quantity amount trigger display expire | client_order_id group min_quantity
+_ORDER = struct.Struct("<BBBBBBBBQqQQIIqqqqqq36sIq")
+# ... | order_id market asset price quantity amount
+_TRANSFER = struct.Struct("<BB22xQQIIqqq72x")
 _STAMP = struct.Struct("<Qq")
-_CLIENT_ORDER_ID = slice(96, 132)
 _ASSET = struct.Struct("<BB30xII16s88x")
 _MARKET = struct.Struct("<BB30xIIIIIIqqqqqq24s16x")
-for _layout in (_ORDER, _ASSET, _MARKET):
-    assert _layout.size == COMMAND_SIZE == ORDER_COMMAND.itemsize == ASSET_COMMAND.itemsize == MARKET_COMMAND.itemsize
+_TERMS = struct.Struct("<BB30xIIIIIIqqqqqqq32x")
+_MODE = struct.Struct("<BB30xIIq96x")
+for _layout in (_ORDER, _TRANSFER, _ASSET, _MARKET, _TERMS, _MODE):
+    assert _layout.size == COMMAND_SIZE
+for _record in (ORDER_COMMAND, TRANSFER_COMMAND, ASSET_COMMAND, MARKET_COMMAND, MARKET_TERMS_COMMAND, MODE_COMMAND):
+    assert _record.itemsize == COMMAND_SIZE
+
+
+class Order(NamedTuple):
+    """An order command, fields as ORDER_COMMAND in engine/records.py declares them."""
+
+    version: int
+    kind: int
+    side: int
+    order_type: int
+    time_in_force: int
+    flags: int
+    self_trade: int
+    contingency: int
+    sequence: int
+    timestamp_ns: int
+    account: int
+    order_id: int
+    market: int
+    trail_ticks: int
+    price_ticks: int
+    quantity_lots: int
+    amount: int
+    trigger_price_ticks: int
+    display_lots: int
+    expire_ns: int
+    client_order_id: bytes
+    group: int
+    min_quantity_lots: int
+
+
+VERSION, KIND, SELF_TRADE, CONTINGENCY = 0, 1, 6, 7  # where a record has these bytes
+ORDER_ID = slice(32, 40)
+CLIENT_ORDER_ID = slice(96, 132)
+_UNTOLD_TERMS = struct.Struct("<7xB56xq64xq")
+assert _UNTOLD_TERMS.size == COMMAND_SIZE
 
 
 def place(
@@ -32,37 +76,111 @@ def place(
     price_ticks: int,
     quantity_lots: int,
     client_order_id: bytes = b"",
+    *,
+    kind: int = CommandKind.PLACE,
+    order_id: int = 0,
+    self_trade: int = 0,
+    contingency: int = 0,
+    amount: int = 0,
+    trigger_price_ticks: int = 0,
+    trail_ticks: int = 0,
+    display_lots: int = 0,
+    min_quantity_lots: int = 0,
+    expire_ns: int = 0,
+    group: int = 0,
 ) -> bytearray:
-    """PLACE. ``client_order_id``: at most 36 ASCII bytes, empty for none."""
+    """PLACE, or CANCEL_REPLACE by its ``kind``. ``client_order_id``: at most 36 ASCII bytes, empty for none.
+
+    ``order_id`` names the linked order, of CANCEL_REPLACE the one to replace.
+    """
     return bytearray(
         _ORDER.pack(
-            LAYOUT_VERSION, CommandKind.PLACE, side, order_type, time_in_force, flags, 0, 0, 0, account,
-            0, market, 0, price_ticks, quantity_lots, 0, 0, 0, 0, client_order_id, 0,
+            LAYOUT_VERSION, kind, side, order_type, time_in_force, flags, self_trade, contingency, 0, 0, account,
+            order_id, market, trail_ticks, price_ticks, quantity_lots, amount, trigger_price_ticks, display_lots,
+            expire_ns, client_order_id, group, min_quantity_lots,
         )
     )  # fmt: skip
 
 
 def cancel(account: int, order_id: int) -> bytearray:
-    """CANCEL of the account's resting order."""
-    return _order_command(CommandKind.CANCEL, account, order_id, 0, 0)
+    """CANCEL of the account's live order."""
+    return _order_command(CommandKind.CANCEL, account, order_id=order_id)
+
+
+def amend(
+    account: int,
+    order_id: int,
+    *,
+    price_ticks: int = 0,
+    quantity_lots: int = 0,
+    trigger_price_ticks: int = 0,
+    display_lots: int = 0,
+) -> bytearray:
+    """AMEND: zero keeps. ``quantity_lots`` is the new total, what was filled included."""
+    return _order_command(
+        CommandKind.AMEND,
+        account,
+        order_id=order_id,
+        price_ticks=price_ticks,
+        quantity_lots=quantity_lots,
+        trigger_price_ticks=trigger_price_ticks,
+        display_lots=display_lots,
+    )
+
+
+def mass_cancel(
+    account: int,
+    market: int = 0,
+    side: int = 0,
+    price_ticks_from: int = 0,
+    price_ticks_to: int = 0,
+    client_order_id_prefix: bytes = b"",
+) -> bytearray:
+    """MASS_CANCEL of the account's live orders (0: of every account); zero or empty: any."""
+    return _order_command(
+        CommandKind.MASS_CANCEL,
+        account,
+        market=market,
+        side=side,
+        price_ticks=price_ticks_from,
+        trigger_price_ticks=price_ticks_to,
+        client_order_id=client_order_id_prefix,
+    )
+
+
+def _order_command(
+    kind: CommandKind,
+    account: int,
+    *,
+    order_id: int = 0,
+    market: int = 0,
+    side: int = 0,
+    price_ticks: int = 0,
+    quantity_lots: int = 0,
+    trigger_price_ticks: int = 0,
+    display_lots: int = 0,
+    client_order_id: bytes = b"",
+) -> bytearray:
+    return bytearray(
+        _ORDER.pack(
+            LAYOUT_VERSION, kind, side, 0, 0, 0, 0, 0, 0, 0, account, order_id, market, 0, price_ticks,
+            quantity_lots, 0, trigger_price_ticks, display_lots, 0, client_order_id, 0, 0,
+        )
+    )  # fmt: skip
 
 
 def deposit(account: int, asset: int, amount: int) -> bytearray:
     """DEPOSIT of amount units."""
-    return _order_command(CommandKind.DEPOSIT, account, 0, asset, amount)
+    return _transfer(CommandKind.DEPOSIT, account, asset, amount)
 
 
 def withdraw(account: int, asset: int, amount: int) -> bytearray:
     """WITHDRAW of amount units."""
-    return _order_command(CommandKind.WITHDRAW, account, 0, asset, amount)
+    return _transfer(CommandKind.WITHDRAW, account, asset, amount)
 
 
-def _order_command(kind: CommandKind, account: int, order_id: int, asset: int, amount: int) -> bytearray:
-    return bytearray(
-        _ORDER.pack(
-            LAYOUT_VERSION, kind, 0, 0, 0, 0, 0, 0, 0, account, order_id, 0, asset, 0, 0, amount, 0, 0, 0, b"", 0
-        )
-    )
+def _transfer(kind: CommandKind, account: int, asset: int, amount: int) -> bytearray:
+    return bytearray(_TRANSFER.pack(LAYOUT_VERSION, kind, account, 0, 0, asset, 0, 0, amount))
 
 
 def define_asset(number: int, name: str, scale: int) -> bytearray:
@@ -95,12 +213,70 @@ def define_market(
     )  # fmt: skip
 
 
+def configure_market(
+    number: int,
+    *,
+    maker_fee_ppm: int,
+    taker_fee_ppm: int,
+    quantity_lots_min: int,
+    quantity_lots_max: int,
+    notional_units_min: int,
+    open_orders_max: int = 0,
+    position_lots_max: int = 0,
+    band_ppm: int = 0,
+    band_action: int = 0,
+    band_interval_ns: int = 0,
+    band_auction_ns: int = 0,
+    reference_price_ticks: int = 0,
+) -> bytearray:
+    """CONFIGURE_MARKET: all terms at once."""
+    return bytearray(
+        _TERMS.pack(
+            LAYOUT_VERSION, CommandKind.CONFIGURE_MARKET, number, maker_fee_ppm, taker_fee_ppm, band_ppm, band_action,
+            open_orders_max, quantity_lots_min, quantity_lots_max, notional_units_min, position_lots_max,
+            band_interval_ns, band_auction_ns, reference_price_ticks,
+        )
+    )  # fmt: skip
+
+
+def set_mode(market: int, mode: int, until_ns: int = 0) -> bytearray:
+    """SET_MODE; ``until_ns``: when an auction ends by itself."""
+    return bytearray(_MODE.pack(LAYOUT_VERSION, CommandKind.SET_MODE, market, mode, until_ns))
+
+
+def clock() -> bytearray:
+    """CLOCK: nothing but the time that the sequencer stamps."""
+    return bytearray(_TRANSFER.pack(LAYOUT_VERSION, CommandKind.CLOCK, 0, 0, 0, 0, 0, 0, 0))
+
+
 def stamp(command: bytearray, sequence: int, timestamp_ns: int) -> None:
     """Write what the sequencer decides into a record."""
     _STAMP.pack_into(command, 8, sequence, timestamp_ns)
 
 
+def link(command: bytearray, order_id: int) -> None:
+    """Write the order that an order hangs on into its record: known once that one has its sequence."""
+    command[ORDER_ID] = order_id.to_bytes(8, "little")
+
+
+def sequence_of(command: bytes | bytearray) -> int:
+    return int.from_bytes(command[8:16], "little")
+
+
 def client_order_id(command: bytes | bytearray | memoryview) -> str | None:
-    """Return the client order id of a PLACE record, None where it has none."""
-    text = bytes(command[_CLIENT_ORDER_ID]).rstrip(b"\0")
+    """Return the client order id of a record that places an order, None where it has none."""
+    text = bytes(command[CLIENT_ORDER_ID]).rstrip(b"\0")
     return text.decode("ascii") if text else None
+
+
+def read_order(command: bytes | bytearray) -> Order:
+    """Read the record of a command about orders; version 1 left zero what it did not know."""
+    return Order._make(_ORDER.unpack(command))
+
+
+def untold_terms(command: bytes) -> tuple[int, int, int]:
+    """Return (contingency, amount, min_quantity_lots) of a record that places an order: ACCEPTED does not tell them.
+
+    Version 1 had none of them.
+    """
+    return _UNTOLD_TERMS.unpack(command) if command[VERSION] > 1 else (0, 0, 0)

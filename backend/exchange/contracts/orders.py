@@ -1,139 +1,52 @@
-"""An order as its owner sees it: a fold over events, and its JSON face."""
+"""Orders and fills as the API shows them: the JSON faces of docs/api.md."""
 
-from dataclasses import dataclass
-from enum import IntEnum
-from typing import Any, NamedTuple
+import re
+from datetime import UTC, datetime
+from typing import Any
 
-from engine.records import FLAG_POST_ONLY, OrderType, Reason, Side, TimeInForce
-from exchange.contracts.events import Event
+from engine.records import FLAG_POST_ONLY, FLAG_SLIDE, OrderType, Reason, SelfTrade, Side, TimeInForce
+from exchange.contracts.order_state import (
+    NOT_WAITING,
+    WAITS_FOR_PARENT,
+    WAITS_FOR_TRIGGER,
+    Fill,
+    OrderState,
+    OrderStatus,
+)
+from exchange.contracts.refusals import EdgeReason, refuse
 from exchange.contracts.units import Market, format_decimal
+
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
 
 # By number: an enum member is its number, and records hold numbers.
 SIDE_NAMES: dict[int, str] = {Side.BUY: "Buy", Side.SELL: "Sell"}
-ORDER_TYPE_NAMES: dict[int, str] = {OrderType.LIMIT: "Limit", OrderType.MARKET: "Market"}
-TIME_IN_FORCE_NAMES: dict[int, str] = {TimeInForce.GTC: "GTC", TimeInForce.IOC: "IOC", TimeInForce.FOK: "FOK"}
-
-
-class OrderStatus(IntEnum):
-    """FIX tag 39, as far as an accepted order can be in it."""
-
-    OPEN = 1
-    PARTIALLY_FILLED = 2
-    FILLED = 3
-    CANCELLED = 4
-
-
+ORDER_TYPE_NAMES: dict[int, str] = {
+    OrderType.MARKET: "Market",
+    OrderType.LIMIT: "Limit",
+    OrderType.STOP: "Stop",
+    OrderType.STOP_LIMIT: "StopLimit",
+    OrderType.TAKE_PROFIT: "TakeProfit",
+    OrderType.TAKE_PROFIT_LIMIT: "TakeProfitLimit",
+    OrderType.TRAILING_STOP: "TrailingStop",
+}
+TIME_IN_FORCE_NAMES: dict[int, str] = {member: member.name for member in TimeInForce}
+SELF_TRADE_NAMES: dict[int, str] = {
+    SelfTrade.NONE: "None",
+    SelfTrade.CANCEL_NEWEST: "CancelNewest",
+    SelfTrade.CANCEL_OLDEST: "CancelOldest",
+    SelfTrade.CANCEL_BOTH: "CancelBoth",
+    SelfTrade.DECREMENT: "Decrement",
+}
 STATUS_NAMES: dict[int, str] = {
+    OrderStatus.WAITING: "Waiting",
     OrderStatus.OPEN: "Open",
     OrderStatus.PARTIALLY_FILLED: "PartiallyFilled",
     OrderStatus.FILLED: "Filled",
     OrderStatus.CANCELLED: "Cancelled",
+    OrderStatus.EXPIRED: "Expired",
+    OrderStatus.REJECTED: "Rejected",
 }
-
-
-@dataclass(slots=True)
-class OrderState:
-    """An accepted order. ``remaining_lots`` is 0 once it has ended; what a cancelled order did not trade is
-    ``quantity_lots - filled_lots``."""
-
-    order_id: int
-    account: int
-    client_order_id: str | None
-    market: int
-    side: int
-    order_type: int
-    time_in_force: int
-    flags: int
-    price_ticks: int
-    quantity_lots: int
-    remaining_lots: int
-    filled_lots: int
-    filled_quote_units: int
-    fee_units: int  # of the asset it receives: base for a buy, quote for a sell
-    status: int
-    end_reason: int
-    sequence: int
-    created_ns: int
-    updated_ns: int
-
-    @classmethod
-    def accepted(cls, event: Event, client_order_id: str | None) -> "OrderState":
-        """Return the order of an ACCEPTED event."""
-        return cls(
-            event.order_id, event.account, client_order_id, event.market, event.side, event.order_type,
-            event.time_in_force, event.flags, event.price_ticks, event.quantity_lots, event.quantity_lots,
-            0, 0, 0, OrderStatus.OPEN, 0, event.sequence, event.timestamp_ns, event.timestamp_ns,
-        )  # fmt: skip
-
-    def fill(self, trade: Event, fee_units: int) -> None:
-        """Take a TRADED event in which this order was the taker or the maker."""
-        self.remaining_lots -= trade.quantity_lots
-        self.filled_lots += trade.quantity_lots
-        self.filled_quote_units += trade.amount
-        self.fee_units += fee_units
-        self.status = OrderStatus.PARTIALLY_FILLED if self.remaining_lots else OrderStatus.FILLED
-        self._touch(trade)
-
-    def cancel(self, event: Event) -> None:
-        """Take the CANCELLED event of this order."""
-        self.remaining_lots = 0
-        self.status = OrderStatus.CANCELLED
-        self.end_reason = event.reason
-        self._touch(event)
-
-    def _touch(self, event: Event) -> None:
-        self.sequence = event.sequence
-        self.updated_ns = event.timestamp_ns
-
-    @property
-    def ended(self) -> bool:
-        return self.remaining_lots == 0
-
-
-class Fill(NamedTuple):
-    """One side of a trade, as the order's owner sees it."""
-
-    trade_id: int
-    order_id: int
-    market: int
-    side: int
-    price_ticks: int
-    quantity_lots: int
-    is_maker: bool
-    fee_units: int
-    executed_ns: int
-
-
-def fills_of(trade: Event) -> tuple[Fill, Fill]:
-    """Return the taker's and the maker's fill of a TRADED event."""
-    maker_side = Side.SELL if trade.side == Side.BUY else Side.BUY
-    trade_id, market, price_ticks, quantity_lots, executed_ns = (
-        trade.trade_id, trade.market, trade.price_ticks, trade.quantity_lots, trade.timestamp_ns,
-    )  # fmt: skip
-    return (
-        Fill(
-            trade_id,
-            trade.order_id,
-            market,
-            trade.side,
-            price_ticks,
-            quantity_lots,
-            False,
-            trade.taker_fee,
-            executed_ns,
-        ),
-        Fill(
-            trade_id,
-            trade.maker_order_id,
-            market,
-            maker_side,
-            price_ticks,
-            quantity_lots,
-            True,
-            trade.maker_fee,
-            executed_ns,
-        ),
-    )
+WAITING_NAMES: dict[int, str | None] = {NOT_WAITING: None, WAITS_FOR_TRIGGER: "Trigger", WAITS_FOR_PARENT: "Parent"}
 
 
 def average_price_text(market: Market, filled_quote_units: int, filled_lots: int) -> str | None:
@@ -150,7 +63,7 @@ def render_order(order: OrderState, market: Market) -> dict[str, Any]:
     received = market.base if order.side == Side.BUY else market.quote
     filled = order.filled_lots
     created_at = timestamp_text(order.created_ns)
-    return {
+    rendered = {
         "order_id": str(order.order_id),
         "client_order_id": order.client_order_id,
         "symbol": market.symbol,
@@ -158,6 +71,7 @@ def render_order(order: OrderState, market: Market) -> dict[str, Any]:
         "order_type": ORDER_TYPE_NAMES[order.order_type],
         "time_in_force": TIME_IN_FORCE_NAMES[order.time_in_force],
         "post_only": bool(order.flags & FLAG_POST_ONLY),
+        "self_trade_prevention": SELF_TRADE_NAMES[order.self_trade],
         "price": market.price_text(order.price_ticks) if order.price_ticks else None,
         "quantity": market.quantity_text(order.quantity_lots),
         "filled_quantity": market.quantity_text(filled) if filled else "0",
@@ -171,6 +85,73 @@ def render_order(order: OrderState, market: Market) -> dict[str, Any]:
         "created_at": created_at,
         "updated_at": created_at if order.updated_ns == order.created_ns else timestamp_text(order.updated_ns),
     }
+    return rendered | (_PLAIN if _is_plain(order) else _render_terms(order, market))
+
+
+def _is_plain(order: OrderState) -> bool:
+    """Whether it is nothing but a limit or market order with a quantity that nothing happened to but trades."""
+    return (
+        order.order_type <= OrderType.LIMIT
+        and not order.flags & FLAG_SLIDE
+        and not (
+            order.quote_units
+            or order.display_lots
+            or order.min_quantity_lots
+            or order.expire_ns
+            or order.waiting
+            or order.prevented_lots
+            or order.amendments
+            or order.other_leg_id
+            or order.parent_id
+            or order.child_id
+        )
+    )
+
+
+_PLAIN: dict[str, Any] = {
+    "slide": False,
+    "quote_quantity": None,
+    "trigger_price": None,
+    "trail": None,
+    "display_quantity": None,
+    "visible_quantity": None,
+    "min_quantity": None,
+    "expire_at": None,
+    "prevented_quantity": "0",
+    "waiting_for": None,
+    "other_leg_order_id": None,
+    "parent_order_id": None,
+    "child_order_id": None,
+    "amendments": 0,
+}
+
+
+def _render_terms(order: OrderState, market: Market) -> dict[str, Any]:
+    def price(ticks: int) -> str | None:
+        return market.price_text(ticks) if ticks else None
+
+    def quantity(lots: int) -> str | None:
+        return market.quantity_text(lots) if lots else None
+
+    def identity(order_id: int) -> str | None:
+        return str(order_id) if order_id else None
+
+    return {
+        "slide": bool(order.flags & FLAG_SLIDE),
+        "quote_quantity": market.quote.to_text(order.quote_units) if order.quote_units else None,
+        "trigger_price": price(order.trigger_price_ticks),
+        "trail": price(order.trail_ticks),
+        "display_quantity": quantity(order.display_lots),
+        "visible_quantity": quantity(order.visible_lots),
+        "min_quantity": quantity(order.min_quantity_lots),
+        "expire_at": timestamp_text(order.expire_ns) if order.expire_ns else None,
+        "prevented_quantity": quantity(order.prevented_lots) or "0",
+        "waiting_for": WAITING_NAMES[order.waiting],
+        "other_leg_order_id": identity(order.other_leg_id),
+        "parent_order_id": identity(order.parent_id),
+        "child_order_id": identity(order.child_id),
+        "amendments": order.amendments,
+    }
 
 
 def render_fill(fill: Fill, market: Market) -> dict[str, Any]:
@@ -180,7 +161,7 @@ def render_fill(fill: Fill, market: Market) -> dict[str, Any]:
         "trade_id": str(fill.trade_id),
         "price": market.price_text(fill.price_ticks),
         "quantity": market.quantity_text(fill.quantity_lots),
-        "liquidity": "Maker" if fill.is_maker else "Taker",
+        "liquidity": "Auction" if fill.is_auction else "Maker" if fill.is_maker else "Taker",
         "fee": received.to_text(fill.fee_units),
         "fee_asset": received.name,
         "executed_at": timestamp_text(fill.executed_ns),
@@ -206,7 +187,19 @@ def _second_text(seconds: int) -> str:
     # Answers come in bursts within the same second: the last text is nearly always the one asked for.
     global _second_cache
     if _second_cache[0] != seconds:
-        from datetime import UTC, datetime
-
         _second_cache = (seconds, datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S"))
     return _second_cache[1]
+
+
+def parse_time_ns(text: object, field: str) -> int:
+    """Return an RFC 3339 UTC time in nanoseconds of Unix time, 1970 to 2261; refuses anything else."""
+    match = _TIME.fullmatch(text) if isinstance(text, str) else None
+    if match is not None:
+        try:
+            second = int(datetime.fromisoformat(match.group(1)).replace(tzinfo=UTC).timestamp())
+        except ValueError:
+            second = -1
+        if 0 <= second < 2**63 // 1_000_000_000:
+            return second * 1_000_000_000 + int((match.group(2) or "").ljust(9, "0"))
+    detail = f"{field} must be a time in UTC such as 2026-01-02T03:04:05Z"
+    raise refuse(EdgeReason.FIELD_INVALID, detail, field=field, limit="RFC 3339 with Z")

@@ -63,9 +63,9 @@ TEXTS: dict[AnyReason, ReasonText] = {
     Reason.UNKNOWN_MARKET: ReasonText(422, "There is no such market"),
     Reason.UNKNOWN_ASSET: ReasonText(422, "There is no such asset"),
     Reason.SIDE_INVALID: ReasonText(422, "The side must be Buy or Sell"),
-    Reason.ORDER_TYPE_INVALID: ReasonText(422, "The order type must be Limit or Market"),
+    Reason.ORDER_TYPE_INVALID: ReasonText(422, "There is no such order type"),
     Reason.TIME_IN_FORCE_INVALID: ReasonText(422, "The time in force does not fit the order"),
-    Reason.FLAGS_INVALID: ReasonText(422, "Post-only needs a GTC limit order"),
+    Reason.FLAGS_INVALID: ReasonText(422, "Post-only needs a limit order that may rest"),
     Reason.PRICE_OUT_OF_RANGE: ReasonText(422, "The price is outside the market's range"),
     Reason.QUANTITY_OUT_OF_RANGE: ReasonText(422, "The quantity is outside the market's range"),
     Reason.NOTIONAL_TOO_SMALL: ReasonText(422, "The order's value is below the market's minimum"),
@@ -73,13 +73,34 @@ TEXTS: dict[AnyReason, ReasonText] = {
     Reason.AMOUNT_OUT_OF_RANGE: ReasonText(422, "The amount is outside the allowed range"),
     Reason.DEFINITION_INVALID: ReasonText(422, "The definition is not valid"),
     Reason.ACCOUNT_INVALID: ReasonText(422, "The account is not valid"),
+    Reason.TRIGGER_PRICE_INVALID: ReasonText(422, "The trigger price does not fit the order"),
+    Reason.TRAIL_INVALID: ReasonText(422, "The trail does not fit the order"),
+    Reason.DISPLAY_QUANTITY_INVALID: ReasonText(422, "The displayed quantity does not fit the order"),
+    Reason.MIN_QUANTITY_INVALID: ReasonText(422, "The minimum quantity does not fit the order"),
+    Reason.EXPIRE_TIME_INVALID: ReasonText(422, "The expiry does not fit the order"),
+    Reason.SELF_TRADE_INVALID: ReasonText(422, "The self-trade prevention does not fit the order"),
+    Reason.LINK_INVALID: ReasonText(422, "The orders cannot be linked like this"),
+    Reason.MODE_INVALID: ReasonText(422, "There is no such market mode"),
+    Reason.SCOPE_INVALID: ReasonText(422, "The price range to cancel in is not valid"),
     Reason.INSUFFICIENT_FUNDS: ReasonText(422, "The available balance is too low"),
     Reason.CLIENT_ORDER_ID_REUSED: ReasonText(409, "The client order id belongs to a different order"),
     Reason.FAUCET_LIMIT: ReasonText(422, "The faucet's limit for today is reached"),
+    Reason.OPEN_ORDERS_LIMIT: ReasonText(422, "The account has too many live orders in this market"),
+    Reason.POSITION_LIMIT: ReasonText(422, "The account may not own more of this"),
     Reason.POST_ONLY_WOULD_CROSS: ReasonText(422, "The post-only order would have traded at once"),
     Reason.FOK_NOT_FILLABLE: ReasonText(422, "The order cannot be filled completely now"),
     Reason.UNKNOWN_ORDER: ReasonText(404, "There is no such order"),
     Reason.ORDER_ENDED: ReasonText(409, "The order has already ended"),
+    Reason.MARKET_CANCEL_ONLY: ReasonText(422, "The market takes nothing but cancels now"),
+    Reason.MARKET_POST_ONLY: ReasonText(422, "The market takes only orders that do not trade at once now"),
+    Reason.MARKET_HALTED: ReasonText(422, "The market is halted"),
+    Reason.MARKET_IN_AUCTION: ReasonText(422, "The market is in an auction, which takes only orders that may rest"),
+    Reason.PRICE_BAND: ReasonText(422, "The price is too far from the market's"),
+    Reason.TRIGGER_ALREADY_MET: ReasonText(422, "The last price meets the trigger already"),
+    Reason.MIN_QUANTITY_NOT_FILLABLE: ReasonText(422, "The minimum quantity cannot be filled now"),
+    Reason.QUANTITY_BELOW_FILLED: ReasonText(422, "The order has filled that much already"),
+    Reason.TRAILING_ORDERS_FULL: ReasonText(422, "The market has as many trailing stops as it can take"),
+    Reason.NO_LIQUIDITY: ReasonText(422, "There is nothing in the book to trade with"),
     EdgeReason.UNAUTHENTICATED: ReasonText(401, "Sign in first"),
     EdgeReason.TOKEN_EXPIRED: ReasonText(401, "The access token has expired"),
     EdgeReason.FORBIDDEN: ReasonText(403, "This is forbidden"),
@@ -111,11 +132,23 @@ TEXTS: dict[AnyReason, ReasonText] = {
     EdgeReason.INTERNAL: ReasonText(500, "Something broke on our side"),
 }
 
-END_REASON_NAMES = {
-    Reason.CANCELLED_BY_OWNER: "CANCELLED_BY_OWNER",
-    Reason.IOC_REMAINDER: "IOC_REMAINDER",
-    Reason.NO_LIQUIDITY: "NO_LIQUIDITY",
-}
+#: Why an accepted order may end without being filled. Those below 4000 met it when it fired, or its parent traded.
+END_REASONS = (
+    Reason.CANCELLED_BY_OWNER,
+    Reason.IOC_REMAINDER,
+    Reason.NO_LIQUIDITY,
+    Reason.EXPIRED,
+    Reason.SELF_TRADE,
+    Reason.LINKED_ORDER,
+    Reason.MASS_CANCEL,
+    Reason.REPLACED,
+    Reason.PRICE_BAND,
+    Reason.INSUFFICIENT_FUNDS,
+    Reason.NOTIONAL_TOO_LARGE,
+    Reason.POST_ONLY_WOULD_CROSS,
+)
+#: Why a market's mode changes; PRICE_BAND is the third.
+MODE_REASONS = (Reason.BY_OPERATOR, Reason.AUCTION_ENDED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,6 +111,13 @@ class Market:
     price_ticks_max: int
     maker_fee_ppm: int
     taker_fee_ppm: int
+    # Terms that only CONFIGURE_MARKET gives; 0 is none of each.
+    open_orders_max: int = 0  # live orders an account
+    position_lots_max: int = 0  # base that an account may own or have bids for
+    band_ppm: int = 0  # width of the price band to each side of its reference
+    band_action: int = 0
+    band_interval_ns: int = 0
+    band_auction_ns: int = 0
 
     @cached_property
     def _tick(self) -> tuple[int, int]:
@@ -155,9 +162,9 @@ class Market:
     def notional_units(self, price_ticks: int, quantity_lots: int) -> int:
         return price_ticks * quantity_lots * self.tick_lot_units
 
-    def price_ticks(self, text: object) -> int:
+    def price_ticks(self, text: object, field: str = "price", reason: Reason = Reason.PRICE_OUT_OF_RANGE) -> int:
         """Return the price in ticks, 1 <= ticks <= price_ticks_max; refuses off-tick and out-of-range text."""
-        value, scale = parse_decimal(text, "price")
+        value, scale = parse_decimal(text, field)
         tick_value, tick_scale = self._tick
         common = max(scale, tick_scale)
         step = tick_value * _POWERS[common - tick_scale]
@@ -166,38 +173,42 @@ class Market:
             nearest = self.price_text(min(max(ticks + (2 * rest >= step), 1), self.price_ticks_max))
             raise refuse(
                 Reason.PRICE_OFF_TICK,
-                f"price {text} is not a multiple of the tick size {self.tick_size}; "
-                f"the nearest valid price is {nearest}",
-                field="price",
+                f"{field} {text} is not a multiple of the tick size {self.tick_size}; "
+                f"the nearest valid {field} is {nearest}",
+                field=field,
                 limit=self.tick_size,
                 nearest=nearest,
             )
-        self._check_range(Reason.PRICE_OUT_OF_RANGE, "price", ticks, 1, self.price_ticks_max, self.price_text)
+        self._check_range(reason, field, ticks, 1, self.price_ticks_max, self.price_text)
         return ticks
 
-    def quantity_lots(self, text: object) -> int:
-        """Return the quantity in lots, within the market's minimum and maximum.
+    def quantity_lots(
+        self,
+        text: object,
+        field: str = "quantity",
+        reason: Reason = Reason.QUANTITY_OUT_OF_RANGE,
+        bounds: tuple[int, int] | None = None,
+    ) -> int:
+        """Return the quantity in lots, within ``bounds``: by default the market's minimum and maximum.
 
         Refuses off-lot and out-of-range text.
         """
-        value, scale = parse_decimal(text, "quantity")
+        low, high = bounds or (self.quantity_lots_min, self.quantity_lots_max)
+        value, scale = parse_decimal(text, field)
         common = max(scale, self.base.scale)
         lot = self.lot_units * _POWERS[common - self.base.scale]
         lots, rest = divmod(value * _POWERS[common - scale], lot)
         if rest:
-            nearest = self.quantity_text(
-                min(max(lots + (2 * rest >= lot), self.quantity_lots_min), self.quantity_lots_max)
-            )
+            nearest = self.quantity_text(min(max(lots + (2 * rest >= lot), low), high))
             raise refuse(
                 Reason.QUANTITY_OFF_LOT,
-                f"quantity {text} is not a multiple of the lot size {self.lot_size}; "
-                f"the nearest valid quantity is {nearest}",
-                field="quantity",
+                f"{field} {text} is not a multiple of the lot size {self.lot_size}; "
+                f"the nearest valid {field} is {nearest}",
+                field=field,
                 limit=self.lot_size,
                 nearest=nearest,
             )
-        low, high = self.quantity_lots_min, self.quantity_lots_max
-        self._check_range(Reason.QUANTITY_OUT_OF_RANGE, "quantity", lots, low, high, self.quantity_text)
+        self._check_range(reason, field, lots, low, high, self.quantity_text)
         return lots
 
     def check_notional(self, price_ticks: int, quantity_lots: int) -> None:

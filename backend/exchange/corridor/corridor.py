@@ -18,10 +18,12 @@ from typing import Literal, Protocol
 import asyncpg
 
 from engine.matching import Shard
+from engine.records import EventKind, MarketState
 from exchange.contracts.catalogue import Catalogue
 from exchange.contracts.events import Event, read_events
+from exchange.contracts.refusals import Refused
 from exchange.corridor import measure
-from exchange.corridor.client_orders import ClientOrders
+from exchange.corridor.client_orders import ClientOrders, Request, Result
 from exchange.corridor.genesis import genesis
 from exchange.corridor.live import DAY_MINUTES, LATEST_TRADES, MINUTE_NS, Changes, Live, Minute
 from exchange.corridor.recovery import recover
@@ -131,6 +133,23 @@ class Corridor:
         assert self._client_orders is not None
         return await self._client_orders.place((account, client_order_id), command, self._submit_now)
 
+    async def place_all(
+        self, account: int, requests: Sequence[tuple[bytearray, str | None]], *, linked: bool = False
+    ) -> list[Result | Refused]:
+        """Submit several commands, durable in one commit, and return each one's result as ``place`` would.
+
+        ``linked``: each order names the one before it, and all of them were placed before or none.
+        """
+        writer = self._leading()
+        assert self._client_orders is not None
+        keyed: list[Request] = [(None if name is None else (account, name), command) for command, name in requests]
+
+        def submit(batch: Sequence[bytearray]) -> list[asyncio.Future[Entry]]:
+            return writer.submit_together(batch, linked=linked)
+
+        placing = self._client_orders.place_linked if linked else self._client_orders.place_all
+        return await placing(keyed, submit)
+
     async def barrier(self) -> int:
         """Return the last durable sequence once every command submitted before this call is durable or has failed."""
         return await self._leading().barrier()
@@ -142,12 +161,16 @@ class Corridor:
         """
         return self._shard.balance(account, asset)
 
+    def state(self, market: int) -> MarketState:
+        """Return a market's mode, last price, trigger range and band as the engine has them: for advice."""
+        return self._shard.state(market)
+
     def digest(self) -> int:
         """The state digest of the engine as it is in memory."""
         return self._shard.digest()
 
     def open_orders(self) -> int:
-        """The number of resting orders in the engine."""
+        """The number of live orders in the engine: resting and waiting ones."""
         return self._shard.open_orders
 
     def _submit_now(self, command: bytearray) -> "asyncio.Future[Entry]":
@@ -227,23 +250,26 @@ class Corridor:
 
     async def _begin_live(self, sequence: int) -> None:
         definitions = self._shard.definitions()
-        open_orders = await self._tables.open_orders()
-        if len(open_orders) != self._shard.open_orders:
-            what = f"the tables hold {len(open_orders)} open orders and the engine {self._shard.open_orders}"
+        live_orders = await self._tables.live_orders()
+        if len(live_orders) != self._shard.open_orders:
+            what = f"the tables hold {len(live_orders)} live orders and the engine {self._shard.open_orders}"
             raise JournalCorrupt(sequence, f"{what}: rebuild the projections")
-        trades = {market: await self._latest_trades(market) for market in Catalogue(definitions).markets}
+        markets = Catalogue(definitions).markets
+        trades = {market: await self._latest_trades(market) for market in markets}
+        modes = {market: self._shard.state(market).mode for market in markets}
         latest_ns = max((market[-1].timestamp_ns for market in trades.values() if market), default=0)
         rows = await self._tables.minutes(latest_ns - DAY_MINUTES * MINUTE_NS)
         minutes = {market: [Minute(*row) for row in of_market] for market, of_market in rows.items()}
         # Readers see markets and their state together, or neither: nothing awaits from here on.
         for definition in definitions:
             self.catalogue.define(definition)
-        self.live.begin(sequence, latest_ns, open_orders, minutes, trades)
+        self.live.begin(sequence, latest_ns, live_orders, minutes, trades, modes)
 
     async def _latest_trades(self, market: int) -> list[Event]:
         trades = []
         for entry, trade_id in await self._tables.latest_trades(market, LATEST_TRADES):
-            trades += [event for event in read_events(entry.events) if event.trade_id == trade_id]
+            events = read_events(entry.events)
+            trades += [event for event in events if event.kind == EventKind.TRADED and event.trade_id == trade_id]
         return trades
 
     async def _lead(self, leader: JournalLeader, following: "asyncio.Task[None]") -> None:

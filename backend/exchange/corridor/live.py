@@ -1,7 +1,7 @@
 """The markets as of the last durable command, in memory.
 
-Books by level, latest trades, tickers, and everybody's open orders. Fed by the writer with journaled entries only, so
-nothing here is ever ahead of the journal.
+Books by level, latest trades, tickers, modes, and everybody's live orders. Fed by the writer with journaled entries
+only, so nothing here is ever ahead of the journal.
 """
 
 from collections import OrderedDict, deque
@@ -10,16 +10,19 @@ from dataclasses import dataclass, field
 
 from sortedcontainers import SortedDict
 
-from engine.records import EventKind, Reason, Side, TimeInForce
-from exchange.contracts import commands
+from engine.records import EventKind, Mode, Side
 from exchange.contracts.catalogue import Catalogue
 from exchange.contracts.events import Event, read_events
-from exchange.contracts.orders import Fill, OrderState, fills_of
+from exchange.contracts.order_state import Fill, OrderState, fills_of
 from exchange.storage.journal import Entry
 
 LATEST_TRADES = 50
 MINUTE_NS = 60 * 1_000_000_000
 DAY_MINUTES = 24 * 60
+_ORDER_CHANGES = frozenset(
+    (EventKind.TRIGGERED, EventKind.ACTIVATED, EventKind.REFRESHED, EventKind.AMENDED, EventKind.CANCELLED)
+)
+_DEFINITIONS = frozenset((EventKind.ASSET_DEFINED, EventKind.MARKET_DEFINED, EventKind.MARKET_CONFIGURED))
 ENDED_MAX = 10_000  # at the bound the one that ended first is forgotten; the tables have it
 
 
@@ -59,6 +62,7 @@ class Changes:
     orders: dict[int, dict[int, OrderState]] = field(default_factory=dict)  # account -> order_id -> latest state
     fills: dict[int, list[Fill]] = field(default_factory=dict)  # account -> fills
     accounts: set[int] = field(default_factory=set)  # whose balances may have changed
+    modes: set[int] = field(default_factory=set)  # markets whose mode changed
 
 
 class LiveMarket:
@@ -69,6 +73,7 @@ class LiveMarket:
         self.latest_trades: deque[Event] = deque(maxlen=LATEST_TRADES)
         self.minutes: deque[Minute] = deque()
         self.last_price_ticks: int | None = None
+        self.mode = int(Mode.OPEN)
 
     def change_level(self, side: int, price_ticks: int, change_lots: int) -> None:
         levels = self.levels[side]
@@ -122,25 +127,28 @@ class Live:
         self.orders: dict[int, OrderState] = {}
         self.orders_of: dict[int, dict[int, OrderState]] = {}
         self._ended: OrderedDict[int, OrderState] = OrderedDict()
+        self._shown: dict[int, tuple[int, int]] = {}  # order id -> (price_ticks, lots) that the levels count of it
 
     def begin(
         self,
         sequence: int,
         timestamp_ns: int,
-        open_orders: Iterable[OrderState],
+        live_orders: Iterable[OrderState],
         minutes: Mapping[int, Sequence[Minute]],
         latest_trades: Mapping[int, Sequence[Event]],
+        modes: Mapping[int, int],
     ) -> None:
         """Start a term from the tables, which are as far as ``sequence``. Trades and minutes oldest first."""
         self.sequence, self.timestamp_ns = sequence, timestamp_ns
-        self.orders.clear()
-        self._ended.clear()
-        self.orders_of.clear()
+        for kept in (self.orders, self._ended, self.orders_of, self._shown):
+            kept.clear()
         self.markets = {number: LiveMarket() for number in self.catalogue.markets}
-        for order in open_orders:
+        changes = Changes(sequence, timestamp_ns)
+        for order in live_orders:
             self._hold(order)
-            self.markets[order.market].change_level(order.side, order.price_ticks, order.remaining_lots)
+            self._show(order, changes)
         for number, market in self.markets.items():
+            market.mode = modes.get(number, Mode.OPEN)
             market.minutes.extend(minutes.get(number, ()))
             market.latest_trades.extend(latest_trades.get(number, ()))
             if market.latest_trades:
@@ -154,9 +162,13 @@ class Live:
     def ticker(self, market_number: int) -> Ticker:
         return self.markets[market_number].ticker(self.timestamp_ns)
 
-    def ended_order(self, order_id: int) -> OrderState | None:
-        """Return an order that rested and has ended lately, in its final state."""
-        return self._ended.get(order_id)
+    def order(self, order_id: int) -> OrderState | None:
+        """Return an order that is live, or that was and has ended lately."""
+        return self.orders.get(order_id) or self._ended.get(order_id)
+
+    def mode(self, market_number: int) -> int:
+        """What a market lets happen (engine/records.py, Mode)."""
+        return self.markets[market_number].mode
 
     def apply(self, entries: Sequence[Entry]) -> Changes:
         """Take journaled entries, in sequence, and return what they changed."""
@@ -167,23 +179,29 @@ class Live:
         return changes
 
     def _apply_entry(self, entry: Entry, changes: Changes) -> None:
-        accepted: OrderState | None = None
+        touched: dict[int, OrderState] = {}
         event: Event | None = None
         for event in read_events(entry.events):
             kind = event.kind
             if kind == EventKind.ACCEPTED:
-                accepted = OrderState.accepted(event, commands.client_order_id(entry.command))
-                self._note(accepted, changes)
+                self._accept(event, entry.command, touched)
             elif kind == EventKind.TRADED:
-                self._trade(event, accepted, changes)
-            elif kind == EventKind.CANCELLED:
-                self._cancel(event, accepted, changes)
-            elif kind in (EventKind.DEPOSITED, EventKind.WITHDRAWN):
+                self._trade(event, touched, changes)
+            elif kind in _ORDER_CHANGES:
+                self._change(event.order_id, event, touched)
+            elif kind == EventKind.PREVENTED:
+                self._change(event.order_id, event, touched)
+                self._change(event.maker_order_id, event, touched)
+            elif kind == EventKind.DEPOSITED or kind == EventKind.WITHDRAWN:
                 changes.accounts.add(event.account)
-            elif kind in (EventKind.ASSET_DEFINED, EventKind.MARKET_DEFINED):
+            elif kind == EventKind.MODE_CHANGED:
+                self.markets[event.market].mode = event.mode
+                changes.modes.add(event.market)
+            elif kind in _DEFINITIONS:
                 self._define(entry)
-        if accepted is not None and accepted.remaining_lots:
-            self._rest(accepted, changes)
+        # Only now is it certain what of them is in the book: one command may take an order through many states.
+        for order in touched.values():
+            self._settle(order, changes)
         self.sequence = entry.sequence
         if event is not None:
             self.timestamp_ns = event.timestamp_ns
@@ -193,35 +211,47 @@ class Live:
         for number in self.catalogue.markets:
             self.markets.setdefault(number, LiveMarket())
 
-    def _trade(self, trade: Event, taker: OrderState | None, changes: Changes) -> None:
-        maker = self.orders[trade.maker_order_id]
-        taker_fill, maker_fill = fills_of(trade)
-        for order, fill in ((taker, taker_fill), (maker, maker_fill)):
-            assert order is not None, "a trade follows the acceptance of its taker"
-            order.fill(trade, fill.fee_units)
-            self._note(order, changes)
+    def _accept(self, event: Event, command: bytes, touched: dict[int, OrderState]) -> None:
+        order = touched[event.order_id] = OrderState.accepted(event, command)
+        self._hold(order)
+        if event.linked_order_id:
+            linked = touched[event.linked_order_id] = self.orders[event.linked_order_id]
+            linked.link(order)
+
+    def _trade(self, trade: Event, touched: dict[int, OrderState], changes: Changes) -> None:
+        for fill in fills_of(trade):
+            order = touched[fill.order_id] = self.orders[fill.order_id]
+            order.fill(trade, fill.fee_units, fill.is_maker)
             changes.fills.setdefault(order.account, []).append(fill)
-        self._change_level(maker, -trade.quantity_lots, changes)
-        if maker.ended:
-            self._drop(maker)
         self.markets[trade.market].take_trade(trade)
         changes.trades.setdefault(trade.market, []).append(trade)
 
-    def _cancel(self, event: Event, accepted: OrderState | None, changes: Changes) -> None:
-        if event.reason == Reason.CANCELLED_BY_OWNER:
-            order = self.orders[event.order_id]
-            self._change_level(order, -order.remaining_lots, changes)
-            self._drop(order)
-        else:
-            assert accepted is not None, "what never rested is cancelled by its own command"
-            order = accepted
-        order.cancel(event)
-        self._note(order, changes)
+    def _change(self, order_id: int, event: Event, touched: dict[int, OrderState]) -> None:
+        order = touched[order_id] = self.orders[order_id]
+        order.take(event)
 
-    def _rest(self, order: OrderState, changes: Changes) -> None:
-        assert order.time_in_force == TimeInForce.GTC, "only GTC orders rest"
-        self._hold(order)
-        self._change_level(order, order.remaining_lots, changes)
+    def _settle(self, order: OrderState, changes: Changes) -> None:
+        """After a command: count in the levels what the order shows now, and tell its owner."""
+        self._show(order, changes)
+        if not order.is_live:
+            self._drop(order)
+        changes.orders.setdefault(order.account, {})[order.order_id] = order
+        changes.accounts.add(order.account)
+
+    def _show(self, order: OrderState, changes: Changes) -> None:
+        lots = order.shown_lots
+        now = (order.price_ticks, lots) if lots else None
+        before = self._shown.get(order.order_id)
+        if now == before:
+            return
+        for shown, sign in ((before, -1), (now, 1)):
+            if shown is not None:
+                self.markets[order.market].change_level(order.side, shown[0], sign * shown[1])
+                changes.levels.setdefault(order.market, set()).add((order.side, shown[0]))
+        if now is None:
+            del self._shown[order.order_id]
+        else:
+            self._shown[order.order_id] = now
 
     def _hold(self, order: OrderState) -> None:
         self.orders[order.order_id] = order
@@ -233,14 +263,8 @@ class Live:
         del of_account[order.order_id]
         if not of_account:
             del self.orders_of[order.account]
+        if order.sequence == order.order_id:
+            return  # it came and went with one command, whose answer tells it
         self._ended[order.order_id] = order
         if len(self._ended) > ENDED_MAX:
             self._ended.popitem(last=False)
-
-    def _change_level(self, order: OrderState, change_lots: int, changes: Changes) -> None:
-        self.markets[order.market].change_level(order.side, order.price_ticks, change_lots)
-        changes.levels.setdefault(order.market, set()).add((order.side, order.price_ticks))
-
-    def _note(self, order: OrderState, changes: Changes) -> None:
-        changes.orders.setdefault(order.account, {})[order.order_id] = order
-        changes.accounts.add(order.account)

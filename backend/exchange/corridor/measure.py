@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 from prometheus_client import Counter
 
-from engine.records import CommandKind, EventKind
+from engine.records import CommandKind
 from exchange.contracts.catalogue import Catalogue
+from exchange.contracts.events import is_rejected
 from exchange.corridor.live import Changes
 from exchange.observability import metrics
 from exchange.storage.journal import Entry
@@ -21,7 +22,7 @@ def observe_batch(entries: Sequence[Entry], matching_s: float, commit_s: float, 
     metrics.MATCHING_SECONDS.observe(matching_s)
     metrics.JOURNAL_COMMIT_SECONDS.observe(commit_s)
     metrics.SEQUENCE.set(entries[-1].sequence)
-    counts = collections.Counter((entry.command[1], entry.events[0] == EventKind.REJECTED) for entry in entries)
+    counts = collections.Counter((entry.command[1], is_rejected(entry.events)) for entry in entries)
     for (kind, rejected), count in counts.items():
         _command_counter(kind, rejected).inc(count)
         if kind == CommandKind.PLACE:

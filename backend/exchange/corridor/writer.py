@@ -7,6 +7,8 @@
 From the stamp to the end of apply nothing awaits: the state is in memory and one batch is under way at a time. What
 comes in meanwhile makes the next batch, so that the more is asked the more shares one commit. Nobody is answered and
 nothing is published before the journal has it.
+
+Time passes for the engine with every command. Where something is due and nobody commands, the writer does: a CLOCK.
 """
 
 import asyncio
@@ -24,10 +26,17 @@ from exchange.corridor import measure
 from exchange.storage.journal import Entry
 
 INBOX_MAX = 10_000  # at the bound: refused with OVERLOADED, nothing is queued
-BATCH_MAX = 1_000  # commands a commit
+BATCH_MAX = 1_000  # commands a commit; what was submitted together is never divided
+CLOCK_EVERY_S = 0.01  # at most so often a CLOCK
+CLOCK_LOOK_S = 1.0  # at least so often a look at the clock while something is due later: clocks are set
+
+ALONE, JOINED, LINKED = 0, 1, 2  # how a command follows the one submitted before it
 
 _EVENT_SEQUENCE = struct.Struct("<8xQ120x")
 assert _EVENT_SEQUENCE.size == EVENT_SIZE
+
+
+Waiting = tuple[bytearray, "asyncio.Future[Entry]", int]  # a command, its answer, how it follows the one before
 
 
 class Journal(Protocol):
@@ -50,11 +59,12 @@ class Writer:
         self._shard = shard
         self._publish = publish
         self._clock_ns = clock_ns
-        self._inbox: deque[tuple[bytearray, asyncio.Future[Entry]]] = deque()
+        self._inbox: deque[Waiting] = deque()
         self._arrived = asyncio.Event()
         self._timestamp_ns = 0
         self._underway: asyncio.Future[Entry] | None = None  # the last answer of the batch being journaled
         self._stopping = False
+        self._alarm: asyncio.TimerHandle | None = None  # when to look whether a CLOCK is due
         self.durable_sequence = shard.sequence
 
     def submit(self, command: bytearray) -> "asyncio.Future[Entry]":
@@ -63,14 +73,26 @@ class Writer:
         The future fails with Refused OUTCOME_UNKNOWN when the append's outcome is not known. Raises Refused OVERLOADED
         when the inbox is full and UNAVAILABLE when the writer is stopping: nothing was queued then.
         """
+        return self._queue(command, ALONE)
+
+    def submit_together(self, batch: Sequence[bytearray], *, linked: bool = False) -> "list[asyncio.Future[Entry]]":
+        """Queue commands that become durable in one commit, in this order; not one of them where ``submit`` raises.
+
+        ``linked``: each names the order that the one before it places, by the ``order_id`` that is written into it
+        when that one has its sequence.
+        """
+        if len(self._inbox) + len(batch) > INBOX_MAX:
+            raise overloaded()
+        follows = LINKED if linked else JOINED
+        return [self._queue(command, follows if number else ALONE) for number, command in enumerate(batch)]
+
+    def _queue(self, command: bytearray, follows: int) -> "asyncio.Future[Entry]":
         if self._stopping:
             raise unavailable()
         if len(self._inbox) >= INBOX_MAX:
-            raise refuse(
-                EdgeReason.OVERLOADED, f"{INBOX_MAX} commands are waiting already; nothing was placed", retry_after_s=1
-            )
+            raise overloaded()
         answer: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
-        self._inbox.append((command, answer))
+        self._inbox.append((command, answer, follows))
         self._arrived.set()
         return answer
 
@@ -87,24 +109,58 @@ class Writer:
         Raises what the journal raised: memory is then ahead of the log and the term is over.
         """
         while True:
+            self._set_alarm()
             await self._arrived.wait()
-            batch = [self._inbox.popleft() for _ in range(min(len(self._inbox), BATCH_MAX))]
-            if not self._inbox:
-                self._arrived.clear()
+            batch = self._take_batch()
             if batch:
                 await self._process(batch)
             if self._stopping and not self._inbox:
+                self._clear_alarm()
                 return
+
+    def _take_batch(self) -> "list[Waiting]":
+        inbox = self._inbox
+        batch = [inbox.popleft() for _ in range(min(len(inbox), BATCH_MAX))]
+        while inbox and inbox[0][2] != ALONE:
+            batch.append(inbox.popleft())
+        if not inbox:
+            self._arrived.clear()
+        return batch
+
+    # The clock
+
+    def _set_alarm(self) -> None:
+        """See that time passes: wake up when the engine says that something is due."""
+        self._clear_alarm()
+        due_ns = self._shard.next_due_ns
+        if due_ns is not None and not self._stopping:
+            wait_s = (due_ns - self._clock_ns()) / 1_000_000_000
+            delay_s = min(max(wait_s, CLOCK_EVERY_S), CLOCK_LOOK_S)
+            self._alarm = asyncio.get_running_loop().call_later(delay_s, self._ring)
+
+    def _clear_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    def _ring(self) -> None:
+        if self._inbox or self._underway is not None or self._stopping:
+            return  # the next command takes the time along, and the alarm is set anew after it
+        due_ns = self._shard.next_due_ns
+        if due_ns is not None and due_ns <= self._clock_ns():
+            self._queue(commands.clock(), ALONE).add_done_callback(_is_seen)
+        else:
+            self._set_alarm()
 
     def stop(self) -> None:
         """Take nothing more; ``run`` returns when what was taken is durable and answered."""
         self._stopping = True
         self._arrived.set()
 
-    async def _process(self, batch: "list[tuple[bytearray, asyncio.Future[Entry]]]") -> None:
+    async def _process(self, batch: "list[Waiting]") -> None:
         started = time.perf_counter()
         self._underway = batch[-1][1]
-        entries = self._apply([command for command, _ in batch])
+        entries = self._apply(batch)
         applied = time.perf_counter()
         try:
             await self._journal.append(entries)
@@ -117,46 +173,61 @@ class Writer:
         try:
             self._publish(entries)
         finally:  # what is durable is answered, whatever becomes of telling others
-            for (_, answer), entry in zip(batch, entries, strict=True):
+            for (_, answer, _), entry in zip(batch, entries, strict=True):
                 if not answer.done():  # a caller that went away has cancelled it
                     answer.set_result(entry)
         measure.observe_batch(entries, applied - started, committed - applied, time.perf_counter() - started)
 
-    def _apply(self, batch: list[bytearray]) -> list[Entry]:
+    def _apply(self, batch: "list[Waiting]") -> list[Entry]:
         """The hot section: no await, no I/O."""
         sequence = self._shard.sequence
         self._timestamp_ns = max(self._timestamp_ns, self._clock_ns())
-        for command in batch:
+        for command, _, follows in batch:
+            if follows == LINKED:
+                commands.link(command, sequence)
             sequence += 1
             commands.stamp(command, sequence, self._timestamp_ns)
-        events = self._shard.apply(b"".join(batch))
-        return split_entries(batch, events)
+        stamped = [command for command, _, _ in batch]
+        return split_entries(stamped, self._shard.apply(b"".join(stamped)))
 
-    def _fail(self, batch: "list[tuple[bytearray, asyncio.Future[Entry]]]") -> None:
+    def _fail(self, batch: "list[Waiting]") -> None:
         """The batch's fate is not known, what still waits was never taken."""
         self._stopping = True
-        for _, answer in batch:
+        for _, answer, _ in batch:
             if not answer.done():
                 answer.set_exception(outcome_unknown())
-        for _, answer in self._inbox:
+        for _, answer, _ in self._inbox:
             if not answer.done():
                 answer.set_exception(unavailable())
         self._inbox.clear()
 
 
 def split_entries(batch: Sequence[bytes | bytearray], events: bytes) -> list[Entry]:
-    """Return an entry a stamped command, with its share of the batch's events. Every command causes at least one."""
+    """Return an entry a stamped command, with its share of the batch's events. A CLOCK may have caused none."""
     entries = []
     start = 0
     end = 0
     sequences = [sequence for (sequence,) in _EVENT_SEQUENCE.iter_unpack(events)]
     for command in batch:
-        sequence = int.from_bytes(command[8:16], "little")
+        sequence = commands.sequence_of(command)
         while end < len(sequences) and sequences[end] == sequence:
             end += 1
         entries.append(Entry(sequence, bytes(command), events[start * EVENT_SIZE : end * EVENT_SIZE]))
         start = end
     return entries
+
+
+def _is_seen(answer: "asyncio.Future[Entry]") -> None:
+    """Nobody waits for a CLOCK: take its failure, which the writer's own end tells."""
+    if not answer.cancelled():
+        answer.exception()
+
+
+def overloaded() -> Refused:
+    """Nothing was placed."""
+    return refuse(
+        EdgeReason.OVERLOADED, f"{INBOX_MAX} commands are waiting already; nothing was placed", retry_after_s=1
+    )
 
 
 def unavailable() -> Refused:

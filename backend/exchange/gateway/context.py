@@ -1,12 +1,13 @@
 """What the gateway needs from the rest of the exchange: the seam that the composition root fills."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from engine.records import MarketState
 from exchange.contracts.catalogue import Catalogue
-from exchange.contracts.orders import OrderState
-from exchange.contracts.refusals import EdgeReason, refuse
+from exchange.contracts.order_state import OrderState
+from exchange.contracts.refusals import EdgeReason, Refused, refuse
 from exchange.gateway.tokens import TokenVerifier
 from exchange.settings import Settings
 from exchange.storage.database import Database
@@ -33,6 +34,14 @@ class Corridor(Protocol):
     async def place(self, command: bytearray, account: int, client_order_id: str | None) -> tuple[Entry, bool]:
         """Submit a PLACE command; return (entry, whether an earlier request with the same id had placed it)."""
 
+    async def place_all(
+        self, account: int, requests: Sequence[tuple[bytearray, str | None]], *, linked: bool = False
+    ) -> "list[tuple[Entry, bool] | Refused]":
+        """Submit (command, client order id) pairs, durable in one commit; each one's result as ``place`` gives it.
+
+        ``linked``: each names the order that the one before it places.
+        """
+
     async def barrier(self) -> int:
         """Return the last durable sequence once every command submitted before this call is durable or has failed.
 
@@ -44,6 +53,9 @@ class Corridor(Protocol):
 
     def balance(self, account: int, asset: int) -> tuple[int, int]:
         """Return (available, held) units, which may be a batch ahead of the journal: for advice, not for answers."""
+
+    def state(self, market: int) -> MarketState:
+        """Return a market's mode, last price and band, which may be a batch ahead of the journal: for advice."""
 
 
 class Projections(Protocol):
@@ -89,8 +101,15 @@ class Live(Protocol):
 
     def ticker(self, market_number: int) -> Ticker: ...
 
-    def ended_order(self, order_id: int) -> OrderState | None:
-        """Return an order that rested and has ended lately, in its final state; None where that is forgotten."""
+    def mode(self, market_number: int) -> int:
+        """What a market lets happen (engine/records.py, Mode)."""
+
+    def order(self, order_id: int) -> OrderState | None:
+        """Return an order that is live, or that was and has ended lately; None where that is forgotten."""
+
+    @property
+    def orders_of(self) -> Mapping[int, Mapping[int, OrderState]]:
+        """The live orders of an account, by account and order id."""
 
 
 class Streams(Protocol):

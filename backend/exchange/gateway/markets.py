@@ -1,14 +1,12 @@
 """Market data for everybody: markets, depth, trades, candles."""
 
-import re
 import time
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
 
-from engine.records import Reason, Side
-from exchange.contracts.orders import SIDE_NAMES, timestamp_text
+from engine.records import Mode, Reason, Side
+from exchange.contracts.orders import SIDE_NAMES, parse_time_ns, timestamp_text
 from exchange.contracts.refusals import EdgeReason, refuse
 from exchange.contracts.units import Market, fee_text, format_decimal
 from exchange.gateway import schemas
@@ -23,7 +21,13 @@ Symbol = Annotated[str, Path(description="BTC-USD (in a path a dash stands for t
 Interval = Literal["1m", "5m", "15m", "1h", "4h", "1d"]
 INTERVAL_MINUTES: dict[str, int] = {"1m": 1, "5m": 5, "15m": 15, "1h": 60, "4h": 240, "1d": 1440}
 RATIO_DIGITS = 4
-_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
+MODE_NAMES: dict[int, str] = {
+    Mode.OPEN: "Open",
+    Mode.CANCEL_ONLY: "CancelOnly",
+    Mode.POST_ONLY: "PostOnly",
+    Mode.HALTED: "Halted",
+    Mode.AUCTION: "Auction",
+}
 
 
 @router.get("", response_model=schemas.Markets, responses=problems(EdgeReason.UNAVAILABLE))
@@ -110,7 +114,7 @@ async def list_candles(
 
 
 def render_market(exchange: Exchange, market: Market) -> dict[str, Any]:
-    """The Market of docs/api.md. It is Open where this exchange takes orders for it."""
+    """The Market of docs/api.md. It is Halted where this exchange takes no orders."""
     return {
         "symbol": market.symbol,
         "base": market.base.name,
@@ -123,7 +127,10 @@ def render_market(exchange: Exchange, market: Market) -> dict[str, Any]:
         "price_max": market.price_text(market.price_ticks_max),
         "maker_fee": fee_text(market.maker_fee_ppm),
         "taker_fee": fee_text(market.taker_fee_ppm),
-        "status": "Open" if exchange.corridor.role == "leader" else "Halted",
+        "open_orders_max": market.open_orders_max or None,
+        "position_max": market.quantity_text(market.position_lots_max) if market.position_lots_max else None,
+        "price_band": fee_text(market.band_ppm) if market.band_ppm else None,
+        "status": MODE_NAMES[exchange.live.mode(market.number) if exchange.corridor.role == "leader" else Mode.HALTED],
         **render_ticker(market, exchange.live.ticker(market.number)),
     }
 
@@ -167,20 +174,7 @@ def render_trade(market: Market, trade: Trade) -> dict[str, Any]:
         "price": market.price_text(trade.price_ticks),
         "quantity": market.quantity_text(trade.quantity_lots),
         "side": SIDE_NAMES[Side(trade.side)],
+        "auction": trade.is_auction,
         "sequence": trade.sequence,
         "executed_at": timestamp_text(trade.executed_ns),
     }
-
-
-def parse_time_ns(text: str, field: str) -> int:
-    """Return an RFC 3339 UTC time in nanoseconds of Unix time, 1970 to 2261; refuses anything else."""
-    match = _TIME.fullmatch(text)
-    if match is not None:
-        try:
-            second = int(datetime.fromisoformat(match.group(1)).replace(tzinfo=UTC).timestamp())
-        except ValueError:
-            second = -1
-        if 0 <= second < 2**63 // 1_000_000_000:
-            return second * 1_000_000_000 + int((match.group(2) or "").ljust(9, "0"))
-    detail = f"{field} must be a time in UTC such as 2026-01-02T03:04:05Z"
-    raise refuse(EdgeReason.FIELD_INVALID, detail, field=field, limit="RFC 3339 with Z")

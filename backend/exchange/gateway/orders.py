@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query
 
 from engine.records import Reason
-from exchange.contracts.events import ENGINE_DETAILS
-from exchange.contracts.orders import OrderState, render_fill, render_order
+from exchange.contracts.events import ENGINE_DETAILS, engine_detail
+from exchange.contracts.order_state import OrderState
+from exchange.contracts.orders import render_fill, render_order
 from exchange.contracts.refusals import EdgeReason, Refusal, Refused, refuse
 from exchange.gateway import schemas
 from exchange.gateway.context import Exchange
@@ -71,8 +72,7 @@ async def get_order_by_client_id(
             EdgeReason.NOT_RECEIVED, f"no order of yours with the client order id {client_order_id} has arrived"
         )
     reason = Reason(rejection.reason)
-    detail = ENGINE_DETAILS.get(reason, "the engine refused the order")
-    raise Refused(Refusal(reason, detail, sequence=rejection.sequence))
+    raise Refused(Refusal(reason, engine_detail(reason), sequence=rejection.sequence))
 
 
 async def list_order_trades(

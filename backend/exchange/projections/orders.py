@@ -1,120 +1,118 @@
 """Projection `orders`: accepted orders in their latest state, and refusals that a client order id must find again."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from operator import attrgetter
+
+import asyncpg
 
 from engine.records import CommandKind, EventKind, Reason
 from exchange.contracts.commands import client_order_id
 from exchange.contracts.events import Event
-from exchange.contracts.orders import OrderState, OrderStatus
+from exchange.contracts.order_state import OrderState
 from exchange.projections.slice import Connection, ProjectionError, Slice, copy_text, in_turns
 from exchange.storage.tables import orders, rejections
 
-_ORDER_COLUMNS = (
-    "shard", "order_id", "account", "client_order_id", "market", "side", "order_type", "time_in_force", "flags",
-    "price_ticks", "quantity_lots", "remaining_lots", "filled_lots", "filled_quote_units", "fee_units",
-    "status", "end_reason", "sequence", "created_ns", "updated_ns",
+_FIELDS = tuple(OrderState.__dataclass_fields__)
+_ORDER_COLUMNS = ("shard", *_FIELDS)
+_FIXED = frozenset(
+    ("order_id", "account", "client_order_id", "market", "side", "order_type", "time_in_force", "flags", "self_trade",
+     "quote_units", "min_quantity_lots", "created_ns")
 )  # fmt: skip
+_CHANGING = tuple(name for name in _FIELDS if name not in _FIXED)
+_TOTALS = ("filled_quote_units", "fee_units")  # NUMERIC columns: passed as text, read as Decimal
 _REJECTION_COLUMNS = (
     "shard", "sequence", "account", "client_order_id", "reason", "market", "side", "order_type", "time_in_force",
     "flags", "price_ticks", "quantity_lots", "created_ns",
 )  # fmt: skip
+_PLACING = frozenset((CommandKind.PLACE, CommandKind.CANCEL_REPLACE))
 
-_UPDATE = """
-UPDATE orders SET
-    remaining_lots = c.remaining_lots,
-    filled_lots = orders.filled_lots + c.filled_lots,
-    filled_quote_units = orders.filled_quote_units + c.filled_quote_units,
-    fee_units = orders.fee_units + c.fee_units,
-    status = c.status,
-    end_reason = c.end_reason,
-    sequence = c.sequence,
-    updated_ns = c.updated_ns
-FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[]::numeric[], $6::text[]::numeric[],
-            $7::smallint[], $8::smallint[], $9::bigint[], $10::bigint[])
-    AS c(order_id, remaining_lots, filled_lots, filled_quote_units, fee_units,
-         status, end_reason, sequence, updated_ns)
-WHERE orders.shard = $1 AND orders.order_id = c.order_id
-"""
+_LOAD = f"SELECT {', '.join(_FIELDS)} FROM orders WHERE shard = $1 AND order_id = ANY($2::bigint[])"  # noqa: S608
+_SET = ", ".join(f"{name} = changed.{name}" for name in _CHANGING)
+_COLUMNS_OF_CHANGED = ", ".join(
+    f"${number}::text[]::numeric[]" if name in _TOTALS else f"${number}::bigint[]"
+    for number, name in enumerate(_CHANGING, start=3)
+)
+_UPDATE = f"""
+UPDATE orders SET {_SET}
+FROM unnest($2::bigint[], {_COLUMNS_OF_CHANGED}) AS changed(order_id, {", ".join(_CHANGING)})
+WHERE orders.shard = $1 AND orders.order_id = changed.order_id
+"""  # noqa: S608 - the names are our own
 
-
-@dataclass(slots=True)
-class _Change:
-    """What a slice did to an order that an earlier slice accepted. Filled amounts and fees add to those before."""
-
-    order_id: int
-    remaining_lots: int = 0
-    filled_lots: int = 0
-    filled_quote_units: int = 0
-    fee_units: int = 0
-    status: int = OrderStatus.OPEN
-    end_reason: int = 0
-    sequence: int = 0
-    updated_ns: int = 0
-
-    def fill(self, trade: Event, remaining_lots: int, fee_units: int) -> None:
-        self.remaining_lots = remaining_lots
-        self.filled_lots += trade.quantity_lots
-        self.filled_quote_units += trade.amount
-        self.fee_units += fee_units
-        self.status = OrderStatus.PARTIALLY_FILLED if remaining_lots else OrderStatus.FILLED
-        self.sequence, self.updated_ns = trade.sequence, trade.timestamp_ns
-
-    def cancel(self, event: Event) -> None:
-        self.remaining_lots = 0
-        self.status, self.end_reason = OrderStatus.CANCELLED, event.reason
-        self.sequence, self.updated_ns = event.sequence, event.timestamp_ns
-
-    def texts(self) -> tuple[str, str]:
-        return str(self.filled_quote_units), str(self.fee_units)
+# Live orders in memory, some 30 MB. When more are known all are forgotten, and read again as they are needed.
+KNOWN_ORDERS_MAX = 50_000
 
 
 class _Fold:
-    """The orders of a slice, each in its state after it: an order that came and went within it is written once."""
+    """A slice's orders, each in its state after it: one that came and went within the slice is written once.
 
-    def __init__(self) -> None:
+    ``known``: those of earlier slices that this one names.
+    """
+
+    def __init__(self, known: dict[int, OrderState]) -> None:
+        self.orders = known
         self.accepted: dict[int, OrderState] = {}
-        self.changed: dict[int, _Change] = {}
+        self.changed: dict[int, OrderState] = {}
         self.rejected: list[tuple[str, Event]] = []
 
     def take(self, command: bytes, event: Event) -> None:
         kind = event.kind
         if kind == EventKind.ACCEPTED:
-            self.accepted[event.order_id] = OrderState.accepted(event, client_order_id(command))
-        elif kind == EventKind.TRADED:
-            self._fill(event, event.order_id, event.remaining_lots, event.taker_fee)
-            self._fill(event, event.maker_order_id, event.maker_remaining_lots, event.maker_fee)
-        elif kind == EventKind.CANCELLED:
-            (self.accepted.get(event.order_id) or self._change(event.order_id)).cancel(event)
-        elif kind == EventKind.REJECTED and command[1] == CommandKind.PLACE and event.reason != Reason.UNKNOWN_KIND:
+            order = OrderState.accepted(event, command)
+            self.orders[event.order_id] = self.accepted[event.order_id] = order
+            if event.linked_order_id:
+                self._touch(event.linked_order_id).link(order)
+        elif kind == EventKind.REJECTED:
+            self._reject(command, event)
+        elif kind in _OF_TWO_ORDERS:
+            self._touch(event.order_id).take(event)
+            self._touch(event.maker_order_id).take(event)
+        elif kind in _OF_AN_ORDER:
+            self._touch(event.order_id).take(event)
+
+    def _touch(self, order_id: int) -> OrderState:
+        order = self.orders[order_id]
+        if order_id not in self.accepted:
+            self.changed[order_id] = order
+        return order
+
+    def _reject(self, command: bytes, event: Event) -> None:
+        if command[1] in _PLACING and event.reason != Reason.UNKNOWN_KIND:
             text = client_order_id(command)
             if text is not None:
                 self.rejected.append((text, event))
 
-    def _fill(self, trade: Event, order_id: int, remaining_lots: int, fee_units: int) -> None:
-        order = self.accepted.get(order_id)
-        if order is not None:
-            order.fill(trade, fee_units)
-        else:
-            self._change(order_id).fill(trade, remaining_lots, fee_units)
 
-    def _change(self, order_id: int) -> _Change:
-        change = self.changed.get(order_id)
-        if change is None:
-            change = self.changed[order_id] = _Change(order_id)
-        return change
+_OF_TWO_ORDERS = frozenset((EventKind.TRADED, EventKind.PREVENTED))
+_OF_AN_ORDER = frozenset(
+    (EventKind.CANCELLED, EventKind.TRIGGERED, EventKind.ACTIVATED, EventKind.REFRESHED, EventKind.AMENDED)
+)
+
+
+def _named_by(event: Event) -> tuple[int, ...]:
+    """The orders that an event is about, but for the one that it accepts."""
+    if event.kind in _OF_TWO_ORDERS:
+        return event.order_id, event.maker_order_id
+    if event.kind in _OF_AN_ORDER:
+        return (event.order_id,)
+    if event.kind == EventKind.ACCEPTED and event.linked_order_id:
+        return (event.linked_order_id,)
+    return ()
 
 
 class Orders:
     name = "orders"
     tables = (orders, rejections)
 
+    def __init__(self) -> None:
+        # Live orders as the table has them: only the owner of the watermark changes it.
+        self._known: dict[int, OrderState] = {}
+
     def forget(self) -> None:
-        pass
+        self._known.clear()
 
     async def write(self, connection: Connection, entries: Slice) -> None:
-        fold = _Fold()
+        await self._know(connection, entries)
+        fold = _Fold(self._known)
         async for batch in in_turns(entries.events):
             for command, event in batch:
                 fold.take(command, event)
@@ -126,19 +124,45 @@ class Orders:
             await connection.copy_to_table("rejections", source=rows, columns=_REJECTION_COLUMNS)
         if fold.changed:
             await _update(connection, entries, list(fold.changed.values()))
+        for order in (*fold.accepted.values(), *fold.changed.values()):
+            if not order.is_live:
+                del self._known[order.order_id]
+
+    async def _know(self, connection: Connection, entries: Slice) -> None:
+        """Have every order of an earlier slice that this one names."""
+        if len(self._known) > KNOWN_ORDERS_MAX:
+            self.forget()
+        named: set[int] = set()
+        async for batch in in_turns(entries.events):
+            for _, event in batch:
+                named.update(_named_by(event))
+        unknown = [order_id for order_id in named if order_id < entries.first and order_id not in self._known]
+        if not unknown:
+            return
+        for row in await connection.fetch(_LOAD, entries.shard, unknown):
+            self._known[row["order_id"]] = _state(row)
+        missing = [order_id for order_id in unknown if order_id not in self._known]
+        if missing:
+            what = f"change {len(unknown)} earlier orders, the table lacks {len(missing)} of them, {min(missing)} first"
+            raise ProjectionError(f"entries {entries.first} to {entries.last} of shard {entries.shard} {what}")
+
+
+def _state(row: asyncpg.Record) -> OrderState:
+    return OrderState(**dict(row) | {name: int(row[name]) for name in _TOTALS})
+
+
+_VALUES = attrgetter(*(name for name in _FIELDS if name != "client_order_id"))
+_NAME_AT = _FIELDS.index("client_order_id")
 
 
 async def _order_rows(shard: int, accepted: list[OrderState]) -> AsyncIterator[bytes]:
     async for batch in in_turns(accepted):
-        yield "".join(
-            [
-                f"{shard}\t{o.order_id}\t{o.account}\t{copy_text(o.client_order_id)}\t{o.market}\t{o.side}"
-                f"\t{o.order_type}\t{o.time_in_force}\t{o.flags}\t{o.price_ticks}\t{o.quantity_lots}"
-                f"\t{o.remaining_lots}\t{o.filled_lots}\t{o.filled_quote_units}\t{o.fee_units}\t{o.status:d}"
-                f"\t{o.end_reason}\t{o.sequence}\t{o.created_ns}\t{o.updated_ns}\n"
-                for o in batch
-            ]
-        ).encode()
+        lines = []
+        for order in batch:
+            values = [format(value, "d") for value in _VALUES(order)]
+            values.insert(_NAME_AT, copy_text(order.client_order_id))
+            lines.append(f"{shard}\t" + "\t".join(values) + "\n")
+        yield "".join(lines).encode()
 
 
 async def _rejection_rows(shard: int, rejected: list[tuple[str, Event]]) -> AsyncIterator[bytes]:
@@ -153,19 +177,15 @@ async def _rejection_rows(shard: int, rejected: list[tuple[str, Event]]) -> Asyn
         ).encode()
 
 
-_CHANGE_FIELDS = attrgetter(
-    "order_id", "remaining_lots", "filled_lots", "status", "end_reason", "sequence", "updated_ns"
-)
+_CHANGES = attrgetter("order_id", *_CHANGING)
 
 
-async def _update(connection: Connection, entries: Slice, changes: list[_Change]) -> None:
-    order_ids, remaining, filled, statuses, reasons, sequences, times = zip(*map(_CHANGE_FIELDS, changes), strict=True)
-    quotes, fees = zip(*[change.texts() for change in changes], strict=True)
-    done = await connection.execute(
-        _UPDATE, entries.shard, order_ids, remaining, filled, quotes, fees, statuses, reasons, sequences, times
-    )
-    if done != f"UPDATE {len(changes)}":
-        raise ProjectionError(
-            f"entries {entries.first} to {entries.last} of shard {entries.shard} change {len(changes)} earlier orders, "
-            f"the table has {done.removeprefix('UPDATE ')} of them"
-        )
+async def _update(connection: Connection, entries: Slice, changed: list[OrderState]) -> None:
+    columns = list(zip(*map(_CHANGES, changed), strict=True))
+    for name in _TOTALS:
+        at = 1 + _CHANGING.index(name)
+        columns[at] = tuple(map(str, columns[at]))
+    done = await connection.execute(_UPDATE, entries.shard, *columns)
+    if done != f"UPDATE {len(changed)}":
+        what = f"change {len(changed)} earlier orders, the table has {done.removeprefix('UPDATE ')} of them"
+        raise ProjectionError(f"entries {entries.first} to {entries.last} of shard {entries.shard} {what}")

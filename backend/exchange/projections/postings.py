@@ -9,6 +9,9 @@ from typing import NamedTuple
 from engine.records import EXTERNAL_ACCOUNT, REVENUE_ACCOUNT, EventKind, Side
 from exchange.contracts.catalogue import Catalogue
 from exchange.contracts.events import Event
+from exchange.contracts.units import Market
+
+_HOLDS = frozenset((EventKind.ACCEPTED, EventKind.TRIGGERED, EventKind.ACTIVATED, EventKind.AMENDED))
 
 
 class PostingKind(IntEnum):
@@ -37,12 +40,14 @@ class Posting(NamedTuple):
 
 def postings_of(event: Event, catalogue: Catalogue) -> list[Posting]:
     """Return the postings of an event in the order in which they happen. Changes of zero are left out."""
-    if event.kind == EventKind.ACCEPTED:
-        return _move(event, catalogue, PostingKind.HOLD, -event.amount)
+    if event.kind in _HOLDS:
+        return _hold(event, catalogue, event.amount)
     if event.kind == EventKind.CANCELLED:
-        return _move(event, catalogue, PostingKind.RELEASE, event.amount)
+        return _hold(event, catalogue, -event.amount)
     if event.kind == EventKind.TRADED:
         return _trade(event, catalogue)
+    if event.kind == EventKind.PREVENTED:
+        return _prevented(event, catalogue)
     if event.kind == EventKind.DEPOSITED:
         return _transfer(event, PostingKind.DEPOSIT, EXTERNAL_ACCOUNT, event.account)
     if event.kind == EventKind.WITHDRAWN:
@@ -57,13 +62,30 @@ def _transfer(event: Event, kind: PostingKind, payer: int, receiver: int) -> lis
     ]
 
 
-def _move(event: Event, catalogue: Catalogue, kind: PostingKind, freed: int) -> list[Posting]:
-    """Between the available and held parts of what the order pays with."""
-    if not freed:
-        return []
+def _hold(event: Event, catalogue: Catalogue, units: int) -> list[Posting]:
+    """Hold more for the event's order, or less where units are negative."""
     market = catalogue.markets[event.market]
-    asset = market.quote if event.side == Side.BUY else market.base
-    return [Posting(event.account, asset.number, kind, freed, -freed, event.order_id, 0)]
+    return _move(event.account, _paid_with(market, event.side), units, event.order_id)
+
+
+def _prevented(event: Event, catalogue: Catalogue) -> list[Posting]:
+    """Both orders of a self-trade that did not happen may need less."""
+    market = catalogue.markets[event.market]
+    maker_side = Side.SELL if event.side == Side.BUY else Side.BUY
+    return [
+        *_move(event.account, _paid_with(market, event.side), -event.hold_released, event.order_id),
+        *_move(event.maker_account, _paid_with(market, maker_side), -event.amount, event.maker_order_id),
+    ]
+
+
+def _paid_with(market: Market, side: int) -> int:
+    return (market.quote if side == Side.BUY else market.base).number
+
+
+def _move(account: int, asset: int, held: int, order_id: int) -> list[Posting]:
+    """Between the available and held parts of a balance."""
+    kind = PostingKind.HOLD if held > 0 else PostingKind.RELEASE
+    return [Posting(account, asset, kind, -held, held, order_id, 0)] if held else []
 
 
 def _trade(trade: Event, catalogue: Catalogue) -> list[Posting]:

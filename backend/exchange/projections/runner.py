@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 import asyncpg
 
+from engine.records import EventKind
 from exchange.contracts.catalogue import Catalogue
 from exchange.projections.balances import Balances
 from exchange.projections.candles import Candles
@@ -242,8 +243,9 @@ class ProjectionRunner:
         entries = await read_slice(connection, self._shard, behind, upto, self._slice_entries)
         if entries is None:
             return False
-        for command, _ in entries.definitions:
-            self._catalogue.define(command)
+        for command, event in entries.definitions:
+            if event.kind != EventKind.MODE_CHANGED:
+                self._catalogue.define(command)
         names = [projection.name for projection in due]
         async with connection.transaction():
             await self._move_watermarks(connection, names, behind, entries.last)

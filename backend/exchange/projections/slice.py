@@ -19,7 +19,9 @@ Item = TypeVar("Item")
 
 # An event costs a projection at most some 30 microseconds: so many keep the event loop for two milliseconds.
 TURN_EVENTS = 64
-_DEFINITIONS = frozenset((EventKind.ASSET_DEFINED, EventKind.MARKET_DEFINED))
+_DEFINITIONS = frozenset(
+    (EventKind.ASSET_DEFINED, EventKind.MARKET_DEFINED, EventKind.MARKET_CONFIGURED, EventKind.MODE_CHANGED)
+)
 
 
 class ProjectionError(Exception):
@@ -51,7 +53,7 @@ class Slice:
     last: int
     events: list[tuple[bytes, Event]] = field(default_factory=list)  # with the command that caused it
     trades: list[Event] = field(default_factory=list)
-    definitions: list[tuple[bytes, Event]] = field(default_factory=list)
+    definitions: list[tuple[bytes, Event]] = field(default_factory=list)  # of assets, and what markets became
 
     def take(self, command: bytes, events: bytes) -> None:
         """Add the next entry."""

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from engine.records import EventKind, OrderType, Reason, Side, TimeInForce
 from exchange.contracts import commands
-from exchange.contracts.events import read_events
+from exchange.contracts.events import find_refusal, read_events
 from exchange.contracts.refusals import Refused as OffGrid
 from exchange.contracts.units import Asset, Market
 from exchange.simulation.client import Refused
@@ -18,6 +18,8 @@ ReadBook = Callable[
     [int], tuple[list[tuple[int, int]], list[tuple[int, int]]]
 ]  # levels -> bids, asks as (price_ticks, quantity_lots)
 
+#: Of a plain order's own command, in a market where nothing waits or expires.
+_OWN_KINDS = (EventKind.ACCEPTED, EventKind.TRADED)
 SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
 
 
@@ -50,16 +52,18 @@ class DirectVenue:
             price_ticks, quantity_lots, client_order_id.encode("ascii"),
         )  # fmt: skip
         events, repeated = await self._place(command, self._traders[account], client_order_id)
-        first, *trades = read_events(events)
-        if first.kind == EventKind.REJECTED:
-            return PlaceOutcome(None, Reason(first.reason).name, repeated=repeated)
-        remaining = trades[-1].remaining_lots if trades else first.remaining_lots
-        return PlaceOutcome(str(first.order_id), None, remaining > 0, len(trades), repeated)
+        refusal = find_refusal(events)
+        if refusal is not None:
+            return PlaceOutcome(None, refusal.reason.name, repeated=repeated)
+        accepted, *trades = (event for event in read_events(events) if event.kind in _OWN_KINDS)
+        remaining = trades[-1].remaining_lots if trades else accepted.remaining_lots
+        return PlaceOutcome(str(accepted.order_id), None, remaining > 0, len(trades), repeated)
 
     async def cancel(self, account: int, order_id: str) -> CancelOutcome:
-        event = next(read_events(await self._submit(commands.cancel(self._traders[account], int(order_id)))))
-        if event.kind == EventKind.CANCELLED:
-            return CancelOutcome(True, Decimal(self._market.quantity_text(event.quantity_lots)))
+        events = await self._submit(commands.cancel(self._traders[account], int(order_id)))
+        for event in read_events(events):
+            if event.kind == EventKind.CANCELLED and event.reason == Reason.CANCELLED_BY_OWNER:
+                return CancelOutcome(True, Decimal(self._market.quantity_text(event.quantity_lots)))
         # Only the owner cancels here and each order once, so an order that is gone was filled.
         return CancelOutcome(False, Decimal(0))
 
@@ -74,9 +78,7 @@ class DirectVenue:
 async def deposit(submit: Submit, account: int, asset: Asset, amount: Decimal) -> None:
     """Give an account money. Raises Refused."""
     command = commands.deposit(account, asset.number, asset.to_units(format(amount, "f"), "amount"))
-    event = next(read_events(await submit(command)))
-    if event.kind == EventKind.REJECTED:
-        raise Refused(
-            422,
-            {"reason": Reason(event.reason).name, "detail": f"deposit of {amount} {asset.name} to account {account}"},
-        )
+    refusal = find_refusal(await submit(command))
+    if refusal is not None:
+        detail = f"deposit of {amount} {asset.name} to account {account}"
+        raise Refused(422, {"reason": refusal.reason.name, "detail": detail})

@@ -12,7 +12,7 @@ from sqlalchemy import BigInteger, ColumnElement, Row, Select, Table, and_, func
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from exchange.contracts.orders import Fill, OrderState, OrderStatus
+from exchange.contracts.order_state import Fill, OrderState, OrderStatus
 from exchange.storage.tables import balances, candles_1m, fills, ledger_entries, orders, rejections, trades, watermarks
 
 OrderScope = Literal["open", "closed", "all"]
@@ -31,6 +31,7 @@ class Trade:
     quantity_lots: int
     sequence: int
     executed_ns: int
+    is_auction: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,13 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
-from exchange.contracts.orders import OrderState
+from exchange.contracts.order_state import OrderState
 from exchange.storage.database import connect
 from exchange.storage.journal import Entry
 
 _ROWS_AT_ONCE = 5_000
 _TOTALS = ("filled_quote_units", "fee_units")  # NUMERIC columns, which asyncpg gives as Decimal
+_ORDER_COLUMNS = ", ".join(OrderState.__dataclass_fields__)
 
 
 class TermTables:
@@ -31,16 +32,11 @@ class TermTables:
         finally:
             await connection.close()
 
-    async def open_orders(self) -> list[OrderState]:
-        """Every resting order, oldest first."""
+    async def live_orders(self) -> list[OrderState]:
+        """Every resting or waiting order, oldest first."""
+        query = f"SELECT {_ORDER_COLUMNS} FROM orders WHERE shard = $1 AND status <= 2 ORDER BY order_id"  # noqa: S608
         async with self._connection() as connection:
-            rows = await connection.fetch(
-                "SELECT order_id, account, client_order_id, market, side, order_type, time_in_force, flags, "
-                "price_ticks, quantity_lots, remaining_lots, filled_lots, filled_quote_units, fee_units, "
-                "status, end_reason, sequence, created_ns, updated_ns "
-                "FROM orders WHERE shard = $1 AND status <= 2 ORDER BY order_id",
-                self._shard,
-            )
+            rows = await connection.fetch(query, self._shard)
         return [OrderState(**dict(row) | {name: int(row[name]) for name in _TOTALS}) for row in rows]
 
     async def minutes(self, since_ns: int) -> dict[int, list[tuple[int, int, int, int, int, int]]]:

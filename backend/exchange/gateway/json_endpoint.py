@@ -1,0 +1,86 @@
+"""Plain ASGI endpoints that take and answer JSON: what FastAPI would do, for routes that every order passes."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from engine.records import Reason
+from exchange.contracts.refusals import EdgeReason, Refusal, Refused, refuse
+from exchange.gateway.edge import BODY_BYTES_MAX, header, request_id
+from exchange.gateway.problems import problem_body, problem_headers
+
+_encode = msgspec.json.Encoder().encode
+
+Answer = tuple[int, dict[str, Any]]  # status, JSON object
+Shape = TypeVar("Shape")
+
+
+class Endpoint:
+    """Serves a handler of a scope and its receive channel; a Refused that it raises is answered as a problem.
+
+    A class, since Starlette would call a plain function with a Request.
+    """
+
+    def __init__(self, handler: Callable[[Scope, Receive], Awaitable[Answer]]) -> None:
+        self._handler = handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            status, answer = await self._handler(scope, receive)
+        except Refused as refused:
+            await send_problem(scope, send, refused.refusal)
+            return
+        await send_json(send, status, answer)
+
+
+async def read_json_body(scope: Scope, receive: Receive) -> bytes:
+    """Return the whole body, BODY_BYTES_MAX at most. Raises Refused."""
+    content_type = header(scope, b"content-type") or b""
+    if not content_type.lower().startswith(b"application/json"):
+        raise refuse(
+            EdgeReason.UNSUPPORTED_MEDIA_TYPE, "send the order with the header `Content-Type: application/json`"
+        )
+    body: bytes = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise refuse(Reason.MALFORMED, "the request ended before its body did")
+        body += message.get("body", b"")
+        if len(body) > BODY_BYTES_MAX:
+            limit = f"{BODY_BYTES_MAX} bytes"
+            raise refuse(Reason.BODY_TOO_LARGE, f"the body is larger than {limit}", field="body", limit=limit)
+        if not message.get("more_body"):
+            return body
+
+
+def decode(decoder: "msgspec.json.Decoder[Shape]", body: bytes, what: str, fields: tuple[str, ...]) -> Shape:
+    """Return what a decoder makes of a body. Refuses text that is no JSON, and JSON that is not ``what``.
+
+    ``fields``: those that it may have.
+    """
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        detail = f"the body is no {what}: {str(error).split(' - at ')[0].replace('Object contains', 'it has an')}"
+        raise refuse(Reason.MALFORMED, detail, field="body", limit=", ".join(fields)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise refuse(Reason.MALFORMED, f"the body is not valid JSON: {error}") from None
+
+
+async def send_json(send: Send, status: int, content: dict[str, Any]) -> None:
+    await _send(send, status, _encode(content), [(b"content-type", b"application/json")])
+
+
+async def send_problem(scope: Scope, send: Send, refusal: Refusal) -> None:
+    headers = [(name.encode(), value.encode()) for name, value in problem_headers(refusal).items()]
+    await _send(send, refusal.status, problem_body(refusal, request_id(scope)), headers)
+
+
+async def _send(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    headers += [
+        (b"content-length", b"%d" % len(body)),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
