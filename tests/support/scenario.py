@@ -88,9 +88,9 @@ class Script:
     def run(self, line: str) -> list[str]:
         """The answer to one line, as lines."""
         label, _, rest = line.rpartition(": ")
+        line = " ".join(str(self._labels[word[1:]]) if word[0] == "#" else word for word in rest.split())
         if label:
             self._labels[label] = self._sequencer.sequence + 1
-        line = " ".join(str(self._labels[word[1:]]) if word[0] == "#" else word for word in rest.split())
         match line.split():
             case ["time", time]:
                 self._time_ns = parse_time(time)
