@@ -12,7 +12,8 @@ Levels = list[tuple[int, int, int]]  # price_ticks, visible_lots, orders
 
 def live_order(order: Order) -> LiveOrder:
     """The order as both engines tell it."""
-    return LiveOrder(**{name: getattr(order, name) for name in LiveOrder._fields})
+    numbers = {name: int(getattr(order, name)) for name in LiveOrder._fields if name != "client_order_id"}
+    return LiveOrder(**numbers, client_order_id=order.client_order_id)
 
 
 def depth(market: Market, levels: int) -> tuple[Levels, Levels]:
