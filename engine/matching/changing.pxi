@@ -132,6 +132,8 @@ cdef int check_amended_sizes(const State* s, const OrderCommand* command, Amendm
     if command.display_lots != 0:
         if order_type != LIMIT_ORDER or not (terms.quantity_lots_min <= a.display < a.quantity):
             return DISPLAY_QUANTITY_INVALID
+    if a.display > 0 and a.remaining > <int128_t>a.display * ICEBERG_SLICES_MAX:
+        return DISPLAY_QUANTITY_INVALID
     return NONE
 
 

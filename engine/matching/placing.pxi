@@ -84,6 +84,8 @@ cdef int check_options(const State* s, const OrderCommand* command, const Market
             return DISPLAY_QUANTITY_INVALID
         if not (market.terms.quantity_lots_min <= command.display_lots < command.quantity_lots):
             return DISPLAY_QUANTITY_INVALID
+        if command.quantity_lots > <int128_t>command.display_lots * ICEBERG_SLICES_MAX:
+            return DISPLAY_QUANTITY_INVALID
     if command.min_quantity_lots != 0:
         if not may_demand or not (1 <= command.min_quantity_lots <= command.quantity_lots):
             return MIN_QUANTITY_INVALID

@@ -365,7 +365,7 @@ cdef bint place_is_sound(
         return saved.waiting == IN_BOOK
     if e.display_lots < 0 or e.visible_lots < 0 or e.visible_lots > saved.remaining_lots or e.display_lots >= UNITS_MAX():
         return False
-    if e.display_lots > 0 and e.visible_lots == 0:
+    if e.display_lots > 0 and (e.visible_lots == 0 or saved.remaining_lots > <int128_t>e.display_lots * ICEBERG_SLICES_MAX):
         return False
     if e.trigger_ticks > market.price_ticks_max or e.trail_ticks > market.price_ticks_max:
         return False
