@@ -11,13 +11,22 @@ from typing import Any
 import asyncpg
 import pytest
 
-from engine.records import EXTERNAL_ACCOUNT, REVENUE_ACCOUNT, CommandKind, Reason
-from exchange.contracts.events import read_events
-from exchange.contracts.orders import OrderStatus
+from engine.records import (
+    EXTERNAL_ACCOUNT,
+    FLAG_AUCTION,
+    REVENUE_ACCOUNT,
+    CommandKind,
+    EventKind,
+    OrderType,
+    Reason,
+)
+from exchange.contracts.events import find_refusal, read_events
+from exchange.contracts.order_state import OrderStatus
+from exchange.contracts.refusals import END_REASONS
 from exchange.projections.runner import ProjectionRunner
 from exchange.projections.slice import ProjectionError
 from exchange.storage.database import connect
-from tests.support import commands, flow
+from tests.support import commands, flow, full_flow
 from tests.support.commands import BUY, SELL, Sequencer
 from tests.support.journal import SHARD, Entry, JournalWriter
 
@@ -37,18 +46,25 @@ class Played:
     entries: list[Entry]
 
 
+PLACING = (CommandKind.PLACE, CommandKind.CANCEL_REPLACE)
+
+
 def flow_commands(count: int) -> Iterator[bytes]:
-    """A flow that lasts some minutes."""
-    for number, command in enumerate(flow.stamped(flow.random_flow(7, count)), start=1):
-        if command[1] == CommandKind.PLACE and command[0] == 1 and number % 3:
-            command = commands.override(command, client_order_id=f"order:{number}".encode())
-        yield commands.stamp(command, number, number * MINUTE_NS // 400)
+    """Everything that the engine can be told, as an edge and a writer would: ids once, and time that goes on."""
+    now_ns = 0
+    for number, command in enumerate(flow.stamped(full_flow.full_flow(7, count)), start=1):
+        if command[1] in PLACING:
+            account = int.from_bytes(command[24:32], "little")
+            name = f"desk-{number}" if number % 3 and account in full_flow.ACCOUNTS else ""
+            command = commands.override(command, client_order_id=name.encode())
+        now_ns = max(now_ns, int.from_bytes(command[16:24], "little", signed=True))
+        yield commands.stamp(command, number, now_ns)
 
 
 @pytest.fixture(scope="module")
 def played() -> Played:
     writer = JournalWriter("")
-    return Played(writer, writer.apply(flow_commands(2_500)))
+    return Played(writer, writer.apply(flow_commands(4_000)))
 
 
 @pytest.fixture
@@ -151,27 +167,49 @@ async def test_orders_conserve_their_quantity_and_agree_with_their_fills(
     )
     assert {row["status"] for row in rows} == set(OrderStatus)
     for row in rows:
+        status = OrderStatus(row["status"])
+        live = status <= OrderStatus.PARTIALLY_FILLED
         assert row["filled_lots"] == row["fill_lots"] <= row["quantity_lots"]
         assert (row["fee_units"], row["filled_quote_units"]) == (row["fill_fees"], row["quote"])
-        ended = row["status"] in (OrderStatus.FILLED, OrderStatus.CANCELLED)
-        assert row["remaining_lots"] == (0 if ended else row["quantity_lots"] - row["filled_lots"])
-        assert (row["status"] == OrderStatus.FILLED) == (row["filled_lots"] == row["quantity_lots"])
-        assert (row["status"] == OrderStatus.OPEN) <= (row["filled_lots"] == 0)
-        assert (row["status"] == OrderStatus.CANCELLED) == (row["end_reason"] != 0)
+        assert row["remaining_lots"] == (row["quantity_lots"] - row["filled_lots"] if live else 0)
+        assert (status == OrderStatus.FILLED) <= (row["filled_lots"] == row["quantity_lots"] > 0)
+        assert (status == OrderStatus.WAITING) == (row["waiting"] > 0)
+        assert (status in (OrderStatus.WAITING, OrderStatus.OPEN, OrderStatus.REJECTED)) <= (row["filled_lots"] == 0)
+        assert (row["end_reason"] == 0) == (live or status == OrderStatus.FILLED)
+        assert (status == OrderStatus.EXPIRED) == (row["end_reason"] == Reason.EXPIRED)
         assert row["order_id"] <= row["sequence"]
         assert row["created_ns"] <= row["updated_ns"]
 
 
-async def test_open_orders_are_the_engines_book(
-    projected: "asyncpg.Connection[asyncpg.Record]", played: Played
-) -> None:
-    rows = await projected.fetch(
-        "SELECT market, order_id, account, side, price_ticks, remaining_lots, quantity_lots FROM orders"
-        " WHERE status <= 2"
-    )
-    resting = {(market, *order) for market in flow.MARKETS for order in played.writer.engine.book(market)}
-    assert {tuple(row) for row in rows} == resting
-    assert len(resting) > 20
+async def test_orders_end_for_every_reason_that_there_is(projected: "asyncpg.Connection[asyncpg.Record]") -> None:
+    rows = await projected.fetch("SELECT DISTINCT end_reason FROM orders WHERE end_reason <> 0")
+    found = {row["end_reason"] for row in rows}
+    assert found <= set(END_REASONS)
+    assert found >= {reason for reason in END_REASONS if reason >= 4_000}
+
+
+async def test_live_orders_are_the_engines(projected: "asyncpg.Connection[asyncpg.Record]", played: Played) -> None:
+    rows = {row["order_id"]: row for row in await projected.fetch("SELECT * FROM orders WHERE status <= 2")}
+    live = {order.order_id: order for order in played.writer.engine.orders()}
+    assert rows.keys() == live.keys()
+    assert {order.waiting for order in live.values()} == {0, 1, 2}
+    assert len(live) > 50
+    for order_id, order in live.items():
+        row = rows[order_id]
+        for name in (
+            "account", "market", "side", "order_type", "time_in_force", "self_trade", "price_ticks", "quantity_lots",
+            "remaining_lots", "display_lots", "visible_lots", "expire_ns", "trail_ticks", "waiting",
+        ):  # fmt: skip
+            assert row[name] == getattr(order, name), (order_id, name)
+        assert row["flags"] & 3 == order.flags
+        assert row["client_order_id"] == (order.client_order_id.decode() or None)
+        if order.order_type != OrderType.TRAILING_STOP:
+            assert row["trigger_price_ticks"] == order.trigger_price_ticks
+        # Links stay in the tables when the other order has ended.
+        assert order.other_leg in (0, row["other_leg_id"])
+        assert order.child in (0, row["child_id"])
+    assert any(order.other_leg for order in live.values())
+    assert any(order.child for order in live.values())
 
 
 async def test_every_command_with_a_client_order_id_is_found_by_it(
@@ -180,7 +218,10 @@ async def test_every_command_with_a_client_order_id_is_found_by_it(
     sent: dict[tuple[int, str], int] = {}
     for entry in played.entries:
         command = commands.read_command(entry.command)
-        if command.get("client_order_id") and command["kind"] == CommandKind.PLACE and command["version"] == 1:
+        known = any(event.kind in (EventKind.ACCEPTED, EventKind.REJECTED) for event in read_events(entry.events))
+        refusal = find_refusal(entry.events)
+        unread = refusal is not None and refusal.reason == Reason.UNKNOWN_KIND
+        if command.get("client_order_id") and command["kind"] in PLACING and known and not unread:
             sent[command["account"], command["client_order_id"].decode()] = entry.sequence
     accepted = await projected.fetch(
         "SELECT account, client_order_id, order_id FROM orders WHERE client_order_id IS NOT NULL"
@@ -188,22 +229,27 @@ async def test_every_command_with_a_client_order_id_is_found_by_it(
     refused = await projected.fetch("SELECT account, client_order_id, sequence, reason FROM rejections")
     assert {(row[0], row[1]): row[2] for row in [*accepted, *refused]} == sent
     assert len(accepted) + len(refused) == len(sent)
-    reasons = {entry.sequence: next(read_events(entry.events)).reason for entry in played.entries}
+    refusals = {entry.sequence: find_refusal(entry.events) for entry in played.entries}
     assert len(refused) > 10
-    assert [row["reason"] for row in refused] == [reasons[row["sequence"]] for row in refused]
+    for row in refused:
+        refusal = refusals[row["sequence"]]
+        assert refusal is not None
+        assert row["reason"] == refusal.reason
 
 
 async def test_trades_and_fills_are_the_traded_events(
     projected: "asyncpg.Connection[asyncpg.Record]", played: Played
 ) -> None:
-    traded = [event for entry in played.entries for event in read_events(entry.events) if event.trade_id]
+    traded = [
+        event for entry in played.entries for event in read_events(entry.events) if event.kind == EventKind.TRADED
+    ]
     trades = await projected.fetch(
         "SELECT trade_id, sequence, market, side, price_ticks, quantity_lots, notional_units, taker_order_id,"
-        " maker_order_id, executed_ns FROM trades ORDER BY trade_id"
+        " maker_order_id, executed_ns, is_auction FROM trades ORDER BY trade_id"
     )
     assert [tuple(row) for row in trades] == [
         (t.trade_id, t.sequence, t.market, t.side, t.price_ticks, t.quantity_lots, t.amount, t.order_id,
-         t.maker_order_id, t.timestamp_ns)
+         t.maker_order_id, t.timestamp_ns, bool(t.flags & FLAG_AUCTION))
         for t in traded
     ]  # fmt: skip
     fills = await projected.fetch(
@@ -213,6 +259,7 @@ async def test_trades_and_fills_are_the_traded_events(
     made = [(t.trade_id, True, t.maker_account, t.maker_order_id, 3 - t.side, t.maker_fee) for t in traded]
     assert [tuple(row) for row in fills] == sorted(taken + made)
     assert any(t.account == t.maker_account for t in traded), "the flow holds accounts that trade with themselves"
+    assert any(t.flags & FLAG_AUCTION for t in traded)
 
 
 async def test_candles_are_the_minutes_of_the_trades(projected: "asyncpg.Connection[asyncpg.Record]") -> None:
@@ -230,16 +277,27 @@ async def test_candles_are_the_minutes_of_the_trades(projected: "asyncpg.Connect
     assert len(found) >= 2 * len(flow.MARKETS)
 
 
-async def test_the_catalogue_is_what_was_defined(
+async def test_the_catalogue_is_what_was_defined_on_the_terms_in_force(
     projected: "asyncpg.Connection[asyncpg.Record]", played: Played
 ) -> None:
     assert [tuple(row) for row in await projected.fetch("SELECT asset, name, scale, sequence FROM assets")] == [
         (1, "USD", 2, 1), (2, "BTC", 2, 2), (3, "ETH", 2, 3),
     ]  # fmt: skip
-    defined = [commands.read_command(entry.command) for entry in played.entries[3:6]]
-    for row, terms in zip(await projected.fetch("SELECT * FROM markets ORDER BY market"), defined, strict=True):
-        assert row["symbol"] == terms["symbol"].decode()
-        assert all(row[name] == terms[name] for name in set(row.keys()) - {"shard", "symbol"})
+    engine = played.writer.engine
+    records = [commands.read_command(record) for record in engine.definitions()]
+    terms = {record["market"]: record for record in records if record["kind"] == CommandKind.DEFINE_MARKET}
+    configured = {record["market"]: record for record in records if record["kind"] == CommandKind.CONFIGURE_MARKET}
+    rows = await projected.fetch("SELECT * FROM markets ORDER BY market")
+    assert [row["market"] for row in rows] == list(terms)
+    assert configured
+    for row in rows:
+        expected = terms[row["market"]] | configured.get(row["market"], {})
+        assert row["symbol"] == expected["symbol"].decode()
+        assert row["mode"] == engine.state(row["market"]).mode
+        assert row["sequence"] == terms[row["market"]]["sequence"]
+        names = set(row.keys()) & set(expected) - {"symbol", "sequence"}
+        assert {name: row[name] for name in names} == {name: expected[name] for name in names}
+        assert {"band_ppm", "open_orders_max"} <= names or row["market"] not in configured
 
 
 async def test_amounts_beyond_64_bits_are_exact(database_url: str) -> None:

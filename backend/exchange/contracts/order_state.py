@@ -81,6 +81,11 @@ class OrderState:
         )  # fmt: skip
 
     @property
+    def named_id(self) -> int:
+        """The order that it named when it was accepted, as its other leg or its child; 0 for none."""
+        return self.other_leg_id or self.child_id
+
+    @property
     def is_live(self) -> bool:
         return self.status <= OrderStatus.PARTIALLY_FILLED
 

@@ -29,14 +29,23 @@ from exchange.corridor.live import DAY_MINUTES, LATEST_TRADES, MINUTE_NS, Change
 from exchange.corridor.recovery import recover
 from exchange.corridor.writer import Writer, unavailable
 from exchange.storage.database import DatabaseUnreachable
-from exchange.storage.journal import BROKEN, Entry, JournalCorrupt, JournalError, JournalLeader, lead, save_snapshot
+from exchange.storage.journal import (
+    BROKEN,
+    SNAPSHOT_EVERY,
+    SNAPSHOTS_KEPT,
+    Entry,
+    JournalCorrupt,
+    JournalError,
+    JournalLeader,
+    lead,
+    save_snapshot,
+)
 from exchange.storage.term import TermTables
 
 logger = logging.getLogger(__name__)
 
 Role = Literal["leader", "standby", "starting", "halted"]
 
-SNAPSHOT_EVERY = 50_000  # commands; bounds the tail that a start executes again
 LEASE_POLL_S = 0.25
 RETRY_S = 1.0
 TOLD_MAX = 100_000  # accounts; at the bound the longest unheard of reads as if it had been told everything
@@ -88,8 +97,11 @@ def raise_why(following: "asyncio.Task[None]") -> None:
 class Corridor:
     """Submit commands to the shard that this process leads; see the module."""
 
-    def __init__(self, dsn: str, shard_number: int, projections: Projections) -> None:
+    def __init__(
+        self, dsn: str, shard_number: int, projections: Projections, snapshots_kept: int = SNAPSHOTS_KEPT
+    ) -> None:
         self._dsn = dsn
+        self._snapshots_kept = snapshots_kept
         self._shard_number = shard_number
         self._projections = projections
         self._on_term: Callable[[Shard], None] = lambda shard: None
@@ -314,7 +326,7 @@ class Corridor:
 
     async def _save_snapshot(self, sequence: int, digest: int, state: bytes) -> None:
         try:
-            await save_snapshot(self._dsn, self._shard_number, sequence, digest, state)
+            await save_snapshot(self._dsn, self._shard_number, sequence, digest, state, self._snapshots_kept)
         except Exception as error:  # a missing snapshot only makes the next start slower
             logger.warning("the snapshot at sequence %d was not kept: %s", sequence, error)
         finally:

@@ -214,9 +214,9 @@ class Live:
     def _accept(self, event: Event, command: bytes, touched: dict[int, OrderState]) -> None:
         order = touched[event.order_id] = OrderState.accepted(event, command)
         self._hold(order)
-        if event.linked_order_id:
-            linked = touched[event.linked_order_id] = self.orders[event.linked_order_id]
-            linked.link(order)
+        if order.named_id:
+            named = touched[order.named_id] = self.orders[order.named_id]
+            named.link(order)
 
     def _trade(self, trade: Event, touched: dict[int, OrderState], changes: Changes) -> None:
         for fill in fills_of(trade):

@@ -8,7 +8,7 @@ import logging
 import time
 
 from engine.matching import Shard, SnapshotError
-from exchange.storage.journal import GENESIS, Entry, JournalCorrupt, JournalReader
+from exchange.storage.journal import GENESIS, SEQUENCE_MAX, Entry, JournalCorrupt, JournalReader, Snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ async def recover(journal: JournalReader) -> tuple[Shard, bytes, int]:
     was written.
     """
     started = time.monotonic()
-    shard, chain = await _from_snapshot(journal)
+    shard, chain = await from_snapshot(journal)
     snapshot_sequence = shard.sequence
     head, _ = await journal.head()
     reported = started
@@ -56,14 +56,21 @@ def replay(shard: Shard, entries: list[Entry]) -> None:
     raise JournalCorrupt(entries[-1].sequence, "executed again it causes more events than it did")
 
 
-async def _from_snapshot(journal: JournalReader) -> tuple[Shard, bytes]:
-    snapshot = await journal.latest_snapshot()
-    if snapshot is None:
-        return Shard(), GENESIS
+async def from_snapshot(journal: JournalReader, at_most: int = SEQUENCE_MAX) -> tuple[Shard, bytes]:
+    """Return the shard of the newest snapshot that is no later than ``at_most``, and the chain there.
+
+    Without any it is a new shard. Raises JournalCorrupt.
+    """
+    snapshot = await journal.latest_snapshot(at_most)
+    return (Shard(), GENESIS) if snapshot is None else (restored(snapshot), snapshot.chain)
+
+
+def restored(snapshot: Snapshot) -> Shard:
+    """Return the shard of a snapshot. Raises JournalCorrupt for one that is not what it is filed as."""
     try:
         shard = Shard.restore(snapshot.state)
     except SnapshotError as error:
         raise JournalCorrupt(snapshot.sequence, f"the snapshot taken here cannot be restored: {error}") from error
     if shard.sequence != snapshot.sequence:
         raise JournalCorrupt(snapshot.sequence, f"the snapshot filed here is of sequence {shard.sequence}")
-    return shard, snapshot.chain
+    return shard

@@ -6,7 +6,7 @@ from operator import attrgetter
 import asyncpg
 
 from engine.records import CommandKind, EventKind, Reason
-from exchange.contracts.commands import client_order_id
+from exchange.contracts.commands import client_order_id, untold_terms
 from exchange.contracts.events import Event
 from exchange.contracts.order_state import OrderState
 from exchange.projections.slice import Connection, ProjectionError, Slice, copy_text, in_turns
@@ -59,8 +59,8 @@ class _Fold:
         if kind == EventKind.ACCEPTED:
             order = OrderState.accepted(event, command)
             self.orders[event.order_id] = self.accepted[event.order_id] = order
-            if event.linked_order_id:
-                self._touch(event.linked_order_id).link(order)
+            if order.named_id:
+                self._touch(order.named_id).link(order)
         elif kind == EventKind.REJECTED:
             self._reject(command, event)
         elif kind in _OF_TWO_ORDERS:
@@ -88,13 +88,13 @@ _OF_AN_ORDER = frozenset(
 )
 
 
-def _named_by(event: Event) -> tuple[int, ...]:
+def _named_by(command: bytes, event: Event) -> tuple[int, ...]:
     """The orders that an event is about, but for the one that it accepts."""
     if event.kind in _OF_TWO_ORDERS:
         return event.order_id, event.maker_order_id
     if event.kind in _OF_AN_ORDER:
         return (event.order_id,)
-    if event.kind == EventKind.ACCEPTED and event.linked_order_id:
+    if event.kind == EventKind.ACCEPTED and event.linked_order_id and untold_terms(command).contingency:
         return (event.linked_order_id,)
     return ()
 
@@ -134,8 +134,8 @@ class Orders:
             self.forget()
         named: set[int] = set()
         async for batch in in_turns(entries.events):
-            for _, event in batch:
-                named.update(_named_by(event))
+            for command, event in batch:
+                named.update(_named_by(command, event))
         unknown = [order_id for order_id in named if order_id < entries.first and order_id not in self._known]
         if not unknown:
             return
