@@ -53,7 +53,7 @@ async def open_exchange(settings: Settings) -> AsyncIterator[RunningExchange]:
     assert settings.database_url is not None, "whoever opens an exchange has a database by now"
     database = await open_database(settings.database_url)
     projections = ProjectionProcess(database.dsn, SHARD)
-    corridor = Corridor(database.dsn, SHARD, projections)
+    corridor = Corridor(database.dsn, SHARD, projections, settings.snapshots_kept)
     hub = Hub(corridor.catalogue, corridor.live)
     corridor.tell(on_term=hub.begin_term, on_changes=hub.publish)
     exchange = RunningExchange(

@@ -73,6 +73,7 @@ class Settings:
     cors_origins: tuple[str, ...]
     frontend_dir: Path
     faucet: bool
+    snapshots_kept: int  # of the engine's state, spread over the journal: how near a look into the past begins
 
     @classmethod
     def load(cls, environ: Mapping[str, str], secrets: Mapping[str, str] | None = None) -> "Settings":
@@ -102,6 +103,7 @@ class Settings:
             cors_origins=reader.origins("EXCHANGE_CORS_ORIGINS", f"http://localhost:{PORT_OF['frontend-development']}"),
             frontend_dir=Path(reader.text("EXCHANGE_FRONTEND_DIR") or REPOSITORY_FRONTEND).expanduser(),
             faucet=reader.choice("EXCHANGE_FAUCET", "off" if production else "on", ("on", "off")) == "on",
+            snapshots_kept=reader.number("EXCHANGE_SNAPSHOTS_KEPT", 256, 2, 100_000),
         )
         reader.problems += _secret_problems(settings)
         if reader.problems:
@@ -167,6 +169,13 @@ class _Reader:
             if value.lower() == choice.lower():
                 return choice
         self.problems.append(f"{name} is {value!r}; set one of {', '.join(choices)}")
+        return default
+
+    def number(self, name: str, default: int, least: int, most: int) -> int:
+        value = self.text(name) or str(default)
+        if value.isascii() and value.isdigit() and least <= int(value) <= most:
+            return int(value)
+        self.problems.append(f"{name} is {value!r}; set a whole number, {least} to {most}")
         return default
 
     def port(self, name: str, default: int) -> int:

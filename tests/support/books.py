@@ -41,7 +41,7 @@ def replayed(exchange: ExchangeServer) -> Shard:
     """Return the engine that the whole journal makes, executed from its first entry, every event compared."""
 
     class FromTheFirstEntry(JournalReader):
-        async def latest_snapshot(self) -> None:
+        async def latest_snapshot(self, at_most: int = 0) -> None:
             return None
 
     async def run() -> Shard:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from engine.reference import Shard
 from exchange.storage.database import connect
+from exchange.storage.journal import GENESIS, seal
 
 SHARD = 1
 COLUMNS = ("shard", "sequence", "epoch", "command", "events", "chain")
@@ -27,6 +28,7 @@ class JournalWriter:
         self._url = url
         self._shard = shard
         self._epoch = epoch
+        self._chain = {0: GENESIS}
 
     async def lead(self) -> None:
         """Take the lease."""
@@ -53,7 +55,12 @@ class JournalWriter:
             await connection.close()
 
     def rows(self, entries: Sequence[Entry]) -> list[tuple[int, int, int, bytes, bytes, bytes]]:
-        return [(self._shard, e.sequence, self._epoch, e.command, e.events, bytes(16)) for e in entries]
+        return [(self._shard, e.sequence, self._epoch, e.command, e.events, self._seal(e)) for e in entries]
+
+    def _seal(self, entry: Entry) -> bytes:
+        before = self._chain.get(entry.sequence - 1, GENESIS)
+        self._chain[entry.sequence] = chain = seal(before, entry.command, entry.events)
+        return chain
 
     async def write(self, commands: Iterable[bytes]) -> None:
         """Apply and append the stamped commands."""

@@ -17,6 +17,10 @@ from exchange.storage.database import connect, describe
 CHAIN_SIZE = 16
 GENESIS = bytes(CHAIN_SIZE)
 FENCED_SQLSTATE = "EX001"
+SEQUENCE_MAX = 2**63 - 1
+
+SNAPSHOT_EVERY = 50_000  # commands; bounds the tail that a start executes again, and a look into the past
+SNAPSHOTS_KEPT = 256  # spread evenly over the whole journal; beyond it every second one goes
 
 #: Session advisory locks, (class, shard): who holds it leads.
 #: It goes with the connection, so a killed leader frees it at once.
@@ -106,13 +110,13 @@ class JournalReader:
             entries.append(Entry(sequence, row["command"], row["events"]))
         return entries, chain
 
-    async def latest_snapshot(self) -> Snapshot | None:
-        """Return the newest snapshot, None before the first."""
+    async def latest_snapshot(self, at_most: int = SEQUENCE_MAX) -> Snapshot | None:
+        """Return the newest snapshot of no later sequence than ``at_most``, None where there is none."""
         row = await self._connection.fetchrow(
             "SELECT s.sequence, s.state, j.chain FROM snapshots s JOIN journal j USING (shard, sequence) "
-            "WHERE s.shard = $1 ORDER BY s.sequence DESC LIMIT 1",
-            self._shard,
-        )
+            "WHERE s.shard = $1 AND s.sequence <= $2 ORDER BY s.sequence DESC LIMIT 1",
+            self._shard, at_most,
+        )  # fmt: skip
         return Snapshot(row["sequence"], row["state"], row["chain"]) if row else None
 
 
@@ -200,8 +204,10 @@ async def lead(dsn: str, shard: int, holder: str) -> JournalLeader | None:
     return JournalLeader(connection, shard, epoch)
 
 
-async def save_snapshot(dsn: str, shard: int, sequence: int, digest: int, state: bytes, keep: int = 2) -> None:
-    """Keep a state of the engine, and the ``keep`` newest of all. Its journal entry must be durable.
+async def save_snapshot(
+    dsn: str, shard: int, sequence: int, digest: int, state: bytes, kept: int = SNAPSHOTS_KEPT
+) -> None:
+    """Keep a state of the engine, and thin the older ones out. Its journal entry must be durable.
 
     On a connection of its own, so that no order waits for it. Needs no fence: the state of a sequence is the same
     whoever saves it.
@@ -212,12 +218,33 @@ async def save_snapshot(dsn: str, shard: int, sequence: int, digest: int, state:
             await connection.execute(
                 "INSERT INTO snapshots (shard, sequence, digest, state, created_ns) VALUES ($1, $2, $3, $4, $5) "
                 "ON CONFLICT DO NOTHING",
-                shard, sequence, digest - (digest >> 63 << 64), state, time.time_ns(),
+                shard, sequence, signed(digest), state, time.time_ns(),
             )  # fmt: skip
-            await connection.execute(
-                "DELETE FROM snapshots WHERE shard = $1 AND sequence NOT IN "
-                "(SELECT sequence FROM snapshots WHERE shard = $1 ORDER BY sequence DESC LIMIT $2)",
-                shard, keep,
-            )  # fmt: skip
+            await connection.execute(_THIN_OUT, shard, snapshot_spacing(sequence, kept))
     finally:
         await connection.close()
+
+
+def snapshot_spacing(sequence: int, kept: int) -> int:
+    """How far apart snapshots stay in a journal of this length, so that at most ``kept`` and the newest two do."""
+    spacing = SNAPSHOT_EVERY
+    while sequence // spacing >= kept:
+        spacing *= 2  # those that stay are among those that stayed before
+    return spacing
+
+
+def signed(digest: int) -> int:
+    """A digest as the table has it: two's complement."""
+    return digest - (digest >> 63 << 64)
+
+
+# Of each run of sequences the first one stays; and the newest two, of which the second is there should the first not be
+# readable.
+_THIN_OUT = """
+DELETE FROM snapshots USING (
+    SELECT sequence, row_number() OVER (ORDER BY sequence DESC) AS age,
+           row_number() OVER (PARTITION BY sequence / $2 ORDER BY sequence) AS place
+    FROM snapshots WHERE shard = $1
+) AS ranked
+WHERE snapshots.shard = $1 AND snapshots.sequence = ranked.sequence AND ranked.age > 2 AND ranked.place > 1
+"""
