@@ -10,8 +10,8 @@ from tests.support.scenario import run_scenario
 
 SCENARIOS = sorted(Path(__file__).parent.glob("*.txt"))
 
-# The reasons below 1050 arise at the edge only. Of the others named here the last takes a thousand orders, and has a test of
-# its own; the rest belong to features above the engine.
+# The reasons below 1050 arise at the edge only. Of the others named here the last takes a thousand orders, which a test
+# of its own places; the rest belong to features above the engine.
 ENGINE_REASONS = {reason for reason in Reason if reason >= Reason.UNKNOWN_KIND} - {
     Reason.CLIENT_ORDER_ID_REUSED,
     Reason.FAUCET_LIMIT,

@@ -29,6 +29,7 @@ ACCOUNTS = range(2, 10)
 POOR = (8, 9)
 ASSETS = (1, 2, 3)
 MARKETS = (1, 2, 3)
+_DEAR = 4  # a market in which few lots reach what 62 bits hold
 _SECOND = 10**9
 _RECENT = 60
 _PRICE_TICKS_MAX = 1_000
@@ -48,6 +49,7 @@ def opening() -> list[bytes]:
     defined.append(commands.define_market(1, "BTC/USD", 2, 1, **terms))
     defined.append(commands.define_market(2, "ETH/USD", 3, 1, **{**terms, "lot_units": 10**6, **fees}))
     defined.append(commands.define_market(3, "ETH/BTC", 3, 2, **terms, **fees))
+    defined.append(commands.define_market(_DEAR, "ETH/DEAR", 3, 1, **terms, tick_lot_units=2**50))
     funds = [(account, asset, 20_000 if account in POOR else 10**10) for account in ACCOUNTS for asset in ASSETS]
     return defined + [commands.deposit(*fund) for fund in funds]
 
@@ -72,7 +74,7 @@ class _Flow:
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
         self._now_ns = 0
-        self._middle = dict.fromkeys(MARKETS, 100.0)
+        self._middle = dict.fromkeys((*MARKETS, _DEAR), 100.0)
         self._placed: deque[_Placed] = deque(maxlen=_RECENT)
         self._steps: list[Step] = []
         self._next: deque[tuple[bytes, int | None]] = deque()
@@ -83,6 +85,7 @@ class _Flow:
             self._by_amount: 30,
             self._conditional: 150,
             self._special_limit: 110,
+            self._dear: 6,
             self._pair: 40,
             self._bracket: 45,
             self._cancel: 130,
@@ -196,8 +199,12 @@ class _Flow:
             ({"flags": FLAG_POST_ONLY | FLAG_SLIDE}, 3),
             ({"min_quantity_lots": self._random.randint(1, lots)}, 2),
             ({"display_lots": 2, "flags": FLAG_POST_ONLY | FLAG_SLIDE}, 1),
+            ({"display_lots": 1, "quantity_lots": self._random.randint(80, 120)}, 1),
         )
-        self._place(self._order(quantity_lots=lots, **special))
+        self._place(self._order(**{"quantity_lots": lots, **special}))
+
+    def _dear(self) -> None:
+        self._place(self._order(_DEAR, Side.SELL, quantity_lots=self._random.randint(20, 60)))
 
     def _trigger(self, market: int, side: Side) -> dict[str, Any]:
         """Type, trigger and price of a conditional order, mostly not yet met."""
@@ -267,6 +274,7 @@ class _Flow:
             close = self._away(placed.market, placed.side, self._random.randint(-2, 6))
             changes = self._pick(
                 ({"price_ticks": close}, 4),
+                ({"quantity_lots": 1}, 1),
                 ({"quantity_lots": max(1, placed.quantity_lots - self._random.randint(0, 4))}, 3),
                 ({"quantity_lots": placed.quantity_lots + self._random.randint(1, 5)}, 2),
                 ({"trigger_price_ticks": self._away(placed.market, placed.side, self._random.randint(-6, 6))}, 2),
@@ -303,7 +311,7 @@ class _Flow:
         market = self._random.choice(MARKETS)
         mode = self._pick((Mode.AUCTION, 8), (Mode.POST_ONLY, 2), (Mode.CANCEL_ONLY, 1), (Mode.HALTED, 2))
         until_ns = self._now_ns + self._random.randint(1, 5) * _SECOND if mode is Mode.AUCTION else 0
-        self._append(commands.set_mode(market, mode, self._pick((until_ns, 1), (0, 1))), None)
+        self._append(commands.set_mode(market, self._pick((mode, 20), (7, 1)), self._pick((until_ns, 1), (0, 1))), None)
         after = len(self._steps) + self._random.randint(2, 40)
         self._later.append((after, commands.set_mode(market, self._pick((Mode.OPEN, 9), (Mode.POST_ONLY, 1)))))
         self._later.append((after + 5, commands.set_mode(market, Mode.OPEN)))
@@ -320,6 +328,8 @@ class _Flow:
         if self._chance(0.3):
             terms |= {"position_lots_max": self._random.choice([10**4, 10**9 // 10 + 50])}
         self._append(commands.configure_market(self._random.choice(MARKETS), **terms), None)
+        if self._chance(0.2):
+            self._append(commands.configure_market(self._random.choice(MARKETS), band_ppm=2**32 - 1), None)
 
     def _transfer(self) -> None:
         account, asset = self._random.choice(ACCOUNTS), self._random.choice(ASSETS)
