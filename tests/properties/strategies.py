@@ -261,7 +261,9 @@ def replaces(order: Any) -> st.SearchStrategy[bytes]:
 def mass_cancels() -> st.SearchStrategy[bytes]:
     """Scopes of every sort."""
     return st.builds(
-        lambda account, market, side, prices, prefix: commands.mass_cancel(account, market, side, *prices, prefix),
+        lambda account, market, side, prices, prefix: commands.mass_cancel(
+            account, market, side, prices[0], prices[1], prefix
+        ),
         ACCOUNTS | ACCOUNTS | st.just(0),
         st.integers(0, 3),
         st.integers(0, 2),

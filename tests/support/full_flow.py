@@ -188,8 +188,9 @@ class _Flow:
         self._place(self._order(market, side, **terms, quantity_lots=lots, min_quantity_lots=least))
 
     def _by_amount(self) -> None:
-        terms = {"order_type": OrderType.MARKET, "price_ticks": 0, "time_in_force": TimeInForce.IOC, "quantity_lots": 0}
-        self._place(self._order(**terms, amount=self._random.randint(100, 6_000)))
+        terms: dict[str, Any] = {"order_type": OrderType.MARKET, "time_in_force": TimeInForce.IOC}
+        terms |= {"price_ticks": 0, "quantity_lots": 0, "amount": self._random.randint(100, 6_000)}
+        self._place(self._order(**terms))
 
     def _special_limit(self) -> None:
         lots = self._random.randint(4, 40)
@@ -367,5 +368,6 @@ class _Flow:
 
 def _fits(name: str, value: int) -> bool:
     kind = ORDER_COMMAND[name]
-    low = -(2 ** (8 * kind.itemsize - 1)) if kind.kind == "i" else 0
-    return low <= value < low + 2 ** (8 * kind.itemsize)
+    size: int = 2 ** (8 * kind.itemsize)
+    low = -size // 2 if kind.kind == "i" else 0
+    return low <= value < low + size
