@@ -26,14 +26,31 @@ cdef struct Clearing:
     int128_t surplus         # demand less supply
 
 
-cdef int128_t side_lots(Ladder* ladder, int64_t from_price, int64_t to_price) noexcept nogil:
-    # Everything that rests from the best price, which is from_price or worse than it, to a price.
-    cdef int128_t total = 0
-    cdef int64_t price = from_price
-    while price >= 0 and (price <= to_price if ladder.ascending else price >= to_price):
-        total += ladder_level(ladder, <uint32_t>price).total_lots
-        price = next_price(ladder, <uint32_t>price)
-    return total
+# The bids between the best ask and the best bid, from the lowest up.
+cdef struct Rising:
+    int64_t* prices
+    uint32_t count
+    int128_t lots            # of all of them
+
+
+cdef int gather(const State* s, Ladder* bids, int64_t down_to, Rising* rising) noexcept nogil:
+    # -1 when there is no memory.
+    cdef int64_t price = bids.best
+    cdef uint32_t at
+    memset(rising, 0, sizeof(Rising))
+    while crosses(bids, price, down_to):
+        rising.count += 1
+        rising.lots += ladder_level(bids, <uint32_t>price).total_lots
+        price = next_price(bids, <uint32_t>price)
+    rising.prices = <int64_t*>malloc((rising.count + 1) * sizeof(int64_t))
+    if rising.prices == NULL:
+        return -1
+    price = bids.best
+    for at in range(rising.count):
+        rising.prices[rising.count - 1 - at] = price
+        price = next_price(bids, <uint32_t>price)
+    rising.prices[rising.count] = -1
+    return 0
 
 
 cdef void consider(Clearing* best, const Market* market, int64_t low, int64_t high, int128_t demand, int128_t supply) noexcept nogil:
@@ -58,41 +75,40 @@ cdef void consider(Clearing* best, const Market* market, int64_t low, int64_t hi
     best[0] = found
 
 
-cdef Clearing clear(Market* market) noexcept nogil:
-    # The price at which an auction trades. Walks the levels between the best ask and the best bid upwards.
-    cdef Clearing best
-    cdef Ladder* bids = &market.book.bids
+cdef int clear(const State* s, Market* market, Clearing* best) noexcept nogil:
+    # Find the price at which an auction trades: walk the levels between the best ask and the best bid upwards. -1 when there is
+    # no memory for that.
     cdef Ladder* asks = &market.book.asks
-    cdef Ladder rising                # the bids, seen from below
+    cdef Ladder* bids = &market.book.bids
+    cdef Rising rising
     cdef int64_t ask = asks.best
     cdef int64_t top = bids.best
-    cdef int64_t bid
+    cdef int64_t* bid
     cdef int64_t price
     cdef int128_t demand
     cdef int128_t supply = 0
-    memset(&best, 0, sizeof(Clearing))
+    memset(best, 0, sizeof(Clearing))
     if ask < 0 or top < ask:
-        return best
-    rising.root = bids.root
-    rising.ascending = True
-    memset(rising.cache, 0, sizeof(rising.cache))
-    demand = side_lots(bids, top, ask)
-    bid = ask - 1
-    bid = next_price(&rising, <uint32_t>bid)
+        return 0
+    if gather(s, bids, ask, &rising) < 0:
+        return -1
+    demand = rising.lots
+    bid = rising.prices
     while True:
         # Both are the next prices at which something changes: an ask adds supply at its price, a bid takes demand away above it.
-        price = ask if ask >= 0 and (bid < 0 or ask <= bid) else bid
-        if price < 0 or price > top:
+        price = between(ask, bid[0])
+        if price > top:
             break
         if ask == price:
             supply += ladder_level(asks, <uint32_t>price).total_lots
             ask = next_price(asks, <uint32_t>price)
-        consider(&best, market, price, price, demand, supply)
-        if bid == price:
+        consider(best, market, price, price, demand, supply)
+        if bid[0] == price:
             demand -= ladder_level(bids, <uint32_t>price).total_lots
-            bid = next_price(&rising, <uint32_t>price)
-        consider(&best, market, price + 1, least(top, between(ask, bid) - 1), demand, supply)
-    return best
+            bid += 1
+        consider(best, market, price + 1, least(top, between(ask, bid[0]) - 1), demand, supply)
+    free(rising.prices)
+    return 0
 
 
 cdef inline int64_t between(int64_t ask, int64_t bid) noexcept nogil:
@@ -108,10 +124,15 @@ cdef inline int64_t distance(int64_t a, int64_t b) noexcept nogil:
 
 cdef void uncross(State* s, Market* market) noexcept nogil:
     # Trade what crosses at one price, in price and time priority.
-    cdef Clearing clearing = clear(market)
-    cdef int128_t left = clearing.volume
-    cdef int128_t surplus = clearing.surplus if clearing.surplus >= 0 else -clearing.surplus
+    cdef Clearing clearing
+    cdef int128_t left
+    cdef int128_t surplus
     cdef Event* event = emit(s, UNCROSSED, s.account)
+    if clear(s, market, &clearing) < 0:
+        s.broken = True
+        return
+    left = clearing.volume
+    surplus = clearing.surplus if clearing.surplus >= 0 else -clearing.surplus
     event.market = market.definition.market
     event.price_ticks = clearing.price
     event.quantity_lots = capped(clearing.volume)

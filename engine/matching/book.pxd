@@ -1,7 +1,9 @@
 # Queues of orders on the levels of a ladder, and a market's book made of two of them: price first, then time. No money here.
 from libc.stdint cimport int64_t, uint32_t
 
-from engine.matching.ladder cimport Ladder, Level, ladder_close, ladder_level, ladder_occupy, ladder_open, ladder_vacate
+from engine.matching.ladder cimport (
+    Ladder, Level, ladder_close, ladder_level, ladder_occupy, ladder_open, ladder_reserve, ladder_vacate,
+)
 from engine.matching.orders cimport Order, OrderPool
 from engine.matching.types cimport BUY
 
@@ -19,23 +21,22 @@ cdef inline void book_close(Book* book) noexcept nogil:
     ladder_close(&book.asks)
 
 cdef inline Ladder* own_side(Book* book, int side) noexcept nogil:
-    return &book.bids if side == BUY else &book.asks
+    return &book.bids + (side != BUY)    # asks come behind bids; no branch: sides come at random
 
 cdef inline Ladder* opposite_side(Book* book, int side) noexcept nogil:
-    return &book.asks if side == BUY else &book.bids
+    return &book.bids + (side == BUY)
 
 cdef inline bint crosses(const Ladder* opposite, int64_t price, int64_t limit) noexcept nogil:
-    # Whether a resting price is at or better than an aggressor's limit; -1 is no price.
-    if price < 0:
-        return False
-    return price <= limit if opposite.ascending else price >= limit
+    # Whether a resting price is at or better than an aggressor's limit; -1 is no price. No branch: sides come at random.
+    return (price >= 0) & ((price ^ opposite.flip) <= (limit ^ opposite.flip))
 
 cdef inline int enqueue(Ladder* ladder, OrderPool* pool, uint32_t price, uint32_t index) noexcept nogil:
     # Put an order behind the others at a price; -1 when there is no memory.
     cdef Order* order = &pool.orders[index]
-    cdef Level* level = ladder_occupy(ladder, price)
-    if level == NULL:
+    cdef Level* level
+    if ladder_reserve(ladder) < 0:
         return -1
+    level = ladder_occupy(ladder, price)
     order.next = 0
     order.previous = level.tail
     if level.tail != 0:
@@ -50,10 +51,11 @@ cdef inline int enqueue(Ladder* ladder, OrderPool* pool, uint32_t price, uint32_
 cdef inline int enqueue_by_id(Ladder* ladder, OrderPool* pool, uint32_t price, uint32_t index) noexcept nogil:
     # Put an order before those at a price that are younger by their id; -1 when there is no memory.
     cdef Order* order = &pool.orders[index]
-    cdef Level* level = ladder_occupy(ladder, price)
+    cdef Level* level
     cdef uint32_t before
-    if level == NULL:
+    if ladder_reserve(ladder) < 0:
         return -1
+    level = ladder_occupy(ladder, price)
     before = level.tail
     while before != 0 and pool.orders[before].order_id > order.order_id:
         before = pool.orders[before].previous

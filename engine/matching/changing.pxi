@@ -330,9 +330,8 @@ cdef int64_t cancel_scope(State* s, const OrderCommand* command) noexcept nogil:
     if ids == NULL:
         s.broken = True
         return 0
-    for at in range(s.pool.slot_mask + 1):
-        index = s.pool.slots[at].index
-        if index != 0 and in_scope(s, command, index):
+    for index in range(1, s.pool.unused):
+        if s.pool.orders[index].side != 0 and in_scope(s, command, index):
             ids[found] = s.pool.orders[index].order_id
             found += 1
     qsort(ids, found, sizeof(uint64_t), by_value)

@@ -165,6 +165,7 @@ cdef void free_order(State* s, uint32_t index) noexcept nogil:
             leave_trailing(market_of(s, order), index)
         e.next_free = s.extra_free
         s.extra_free = order.extra
+    order.side = 0
     pool_remove(&s.pool, index)
 
 

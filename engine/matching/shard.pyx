@@ -62,9 +62,9 @@ cdef object to_python(int128_t value):
 
 # One command
 
-cdef int reserve_order(State* s, Market* market, int order_type, bint named) noexcept nogil:
-    # Room for one more order of any sort; -1 when there is no memory.
-    if pool_reserve(&s.pool) < 0 or reserve_extras(s, 2) < 0 or reserve_traders(s) < 0 or tidy_agenda(s) < 0:
+cdef int reserve_order(State* s, uint64_t order_id, Market* market, int order_type, bint named) noexcept nogil:
+    # Room for this order, of any sort; -1 when there is no memory.
+    if pool_reserve(&s.pool, order_id) < 0 or reserve_extras(s, 2) < 0 or reserve_traders(s) < 0 or tidy_agenda(s) < 0:
         return -1
     if ledger_reserve(&s.ledger, 4) < 0 or (named and reserve_names(s) < 0):
         return -1
@@ -80,7 +80,7 @@ cdef int reserve_for(State* s, const OrderCommand* command) noexcept nogil:
     cdef Market* market = NULL
     if is_order and 1 <= command.market <= s.market_count:
         market = s.markets[command.market - 1]
-    return reserve_order(s, market, command.header.order_type, is_order)
+    return reserve_order(s, s.sequence, market, command.header.order_type, is_order)
 
 
 cdef void as_first_version(OrderCommand* copy, const OrderCommand* command) noexcept nogil:
@@ -383,7 +383,9 @@ cdef class Shard:
 
         Raises KeyError for an unknown market.
         """
-        cdef Clearing clearing = clear(self.market_at(market))
+        cdef Clearing clearing
+        if clear(&self.inner, self.market_at(market), &clearing) < 0:
+            raise MemoryError()
         surplus = to_python(clearing.surplus)
         side = BUY if surplus > 0 else SELL if surplus < 0 else 0
         return clearing.price, to_python(clearing.volume), side, abs(surplus)
@@ -405,13 +407,11 @@ cdef class Shard:
         """Return the live orders of an account and a market (0: of all) as LiveOrder, by order id."""
         cdef State* s = &self.inner
         cdef const Trader* trader
-        cdef uint32_t at
         cdef uint32_t index
         result = []
-        for at in range(s.pool.slot_mask + 1):
-            index = s.pool.slots[at].index
+        for index in range(1, s.pool.unused):
             trader = &s.traders[s.pool.orders[index].owner]
-            if index != 0 and (account == 0 or trader.account == account) and (market == 0 or trader.market == market):
+            if s.pool.orders[index].side != 0 and (account == 0 or trader.account == account) and (market == 0 or trader.market == market):
                 result.append(self.describe(index))
         result.sort()
         return result

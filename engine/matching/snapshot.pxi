@@ -125,9 +125,9 @@ cdef void count_records(const State* s, SnapshotHeader* header, SnapshotCounts* 
     header.orders = s.pool.live
     for at in range(s.ledger.count):
         header.balances += s.ledger.balances[at].available != 0 or s.ledger.balances[at].held != 0
-    for at in range(s.pool.slot_mask + 1):
-        if s.pool.slots[at].index != 0:
-            order = &s.pool.orders[s.pool.slots[at].index]
+    for at in range(1, s.pool.unused):
+        order = &s.pool.orders[at]
+        if order.side != 0:
             counts.extras += has_content(s, order)
             counts.names += order.named
 
@@ -198,9 +198,8 @@ cdef int save_children(const State* s, SnapshotCursor* cursor, uint32_t count) n
     ids = <uint64_t*>malloc(count * sizeof(uint64_t))
     if ids == NULL:
         return -1
-    for at in range(s.pool.slot_mask + 1):
-        index = s.pool.slots[at].index
-        if index != 0 and s.pool.orders[index].waiting == WAITS_PARENT:
+    for index in range(1, s.pool.unused):
+        if s.pool.orders[index].side != 0 and s.pool.orders[index].waiting == WAITS_PARENT:
             ids[found] = s.pool.orders[index].order_id
             found += 1
     qsort(ids, found, sizeof(uint64_t), by_value)
@@ -382,7 +381,7 @@ cdef int load_order(State* s, const SnapshotOrder* saved, const SnapshotExtra* e
     if not order_is_sound(s, saved, e):
         return ABSURD
     market = s.markets[saved.market - 1]
-    result = reserve_order(s, market, TRAILING_STOP if e != NULL and e.order_type == TRAILING_STOP else LIMIT_ORDER, name != NULL)
+    result = reserve_order(s, saved.order_id, market, TRAILING_STOP if e != NULL and e.order_type == TRAILING_STOP else LIMIT_ORDER, name != NULL)
     if result < 0:
         return NO_MEMORY
     index = add_order(s, saved.order_id, trader_of(s, saved.account, &market.definition))
@@ -444,14 +443,12 @@ cdef int queue_loaded(State* s, Market* market, uint32_t index) noexcept nogil:
 
 cdef bint links_are_sound(const State* s) noexcept nogil:
     # Whoever is named is live, of the same trader, and names back.
-    cdef uint32_t at
     cdef uint32_t index
     cdef const Order* order
     cdef const Extra* e
-    for at in range(s.pool.slot_mask + 1):
-        index = s.pool.slots[at].index
+    for index in range(1, s.pool.unused):
         order = &s.pool.orders[index]
-        if index == 0 or order.extra == 0:
+        if order.side == 0 or order.extra == 0:
             continue
         e = &s.extras[order.extra]
         if e.other_leg != 0 and not names_back(s, order, e.other_leg, 0):
