@@ -167,13 +167,14 @@ def _command_dtype(body: list[tuple[str, str]]) -> np.dtype[np.void]:
     return np.dtype(_HEADER + body + ([("padding", f"V{padding}")] if padding else []))
 
 
-# PLACE, CANCEL, AMEND, CANCEL_REPLACE, MASS_CANCEL. A command of version 1 counts as if all that it did not know were zero.
+# PLACE, CANCEL, AMEND, CANCEL_REPLACE, MASS_CANCEL. A command of version 1 counts as if all that it did not know
+# were zero.
 ORDER_COMMAND = _command_dtype(
     [
-        ("order_id", "<u8"),  # the order to cancel, amend or replace; PLACE: the linked one (the order's own id is its sequence)
+        ("order_id", "<u8"),  # to cancel, amend or replace; PLACE: the linked one (its own id is its sequence)
         ("market", "<u4"),
         ("trail_ticks", "<u4"),
-        ("price_ticks", "<i8"),  # the limit, or the protection price that a market order will not trade beyond (0: none)
+        ("price_ticks", "<i8"),  # the limit, or what a market order will not trade beyond (0: none)
         ("quantity_lots", "<i8"),
         ("amount", "<i8"),  # MARKET: quote units to spend or to receive, instead of a quantity
         ("trigger_price_ticks", "<i8"),
@@ -249,7 +250,8 @@ MODE_COMMAND = _command_dtype(
     ]
 )
 
-# Events have one size and one beginning. TRADED and PREVENTED are read by EVENT, MODE_CHANGED by MODE_EVENT, all others by ORDER_EVENT.
+# Events have one size and one beginning. TRADED and PREVENTED are read by EVENT, MODE_CHANGED by MODE_EVENT, all
+# others by ORDER_EVENT.
 _EVENT_HEAD = [
     ("kind", "<u1"),
     ("side", "<u1"),  # of the order; of a trade: the taker's
@@ -267,8 +269,8 @@ _EVENT_HEAD = [
 ]
 
 EVENT = np.dtype(
-    _EVENT_HEAD
-    + [
+    [
+        *_EVENT_HEAD,
         ("price_ticks", "<i8"),
         ("quantity_lots", "<i8"),  # ACCEPTED: of the order. TRADED: of the trade. CANCELLED: what was cancelled
         ("remaining_lots", "<i8"),  # of the order after the event; of a trade: the taker's
@@ -288,8 +290,8 @@ EVENT = np.dtype(
 EVENT_SIZE = EVENT.itemsize
 
 ORDER_EVENT = np.dtype(
-    _EVENT_HEAD
-    + [
+    [
+        *_EVENT_HEAD,
         ("price_ticks", "<i8"),
         ("quantity_lots", "<i8"),
         ("remaining_lots", "<i8"),
@@ -306,8 +308,8 @@ ORDER_EVENT = np.dtype(
 )
 
 MODE_EVENT = np.dtype(
-    _EVENT_HEAD
-    + [
+    [
+        *_EVENT_HEAD,
         ("reference_price_ticks", "<i8"),
         ("mode", "<i8"),
         ("previous_mode", "<i8"),
