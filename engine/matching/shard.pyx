@@ -75,12 +75,16 @@ cdef int reserve_order(State* s, uint64_t order_id, Market* market, int order_ty
 
 
 cdef int reserve_for(State* s, const OrderCommand* command) noexcept nogil:
-    # Whatever the command may need, so that nothing fails half-way.
-    cdef bint is_order = command.header.kind == PLACE or command.header.kind == CANCEL_REPLACE
+    # Whatever the command may need, so that nothing fails half-way. Ending orders needs nothing.
+    cdef uint8_t kind = command.header.kind
     cdef Market* market = NULL
-    if is_order and 1 <= command.market <= s.market_count:
-        market = s.markets[command.market - 1]
-    return reserve_order(s, s.sequence, market, command.header.order_type, is_order)
+    if kind == PLACE or kind == CANCEL_REPLACE:
+        if 1 <= command.market <= s.market_count:
+            market = s.markets[command.market - 1]
+        return reserve_order(s, s.sequence, market, command.header.order_type, True)
+    if kind == CANCEL:
+        return 0
+    return 0 if reserve_extras(s, 2) == 0 and ledger_reserve(&s.ledger, 4) == 0 else -1
 
 
 cdef void as_first_version(OrderCommand* copy, const OrderCommand* command) noexcept nogil:
