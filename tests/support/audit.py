@@ -4,8 +4,7 @@
 and released, who must end), `check` the shard's state against where they have led.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
 from typing import Any
 
@@ -25,6 +24,7 @@ from engine.records import (
     SelfTrade,
     Side,
 )
+from tests.support.audited import AuditedState
 from tests.support.commands import Event, read_command
 from tests.support.followed import PARENT, TRIGGER, Followed, FollowedMarket, ends_by_self_trade, left_to_fire
 
@@ -32,17 +32,12 @@ _STARTS = {EventKind.ACCEPTED, EventKind.TRIGGERED, EventKind.ACTIVATED, EventKi
 _OF_THEIR_OWN = {Reason.EXPIRED, Reason.CANCELLED_BY_OWNER, Reason.MASS_CANCEL, Reason.REPLACED}
 
 
-class Audit:
+class Audit(AuditedState):
     """Live orders, markets, balances and the number of trades, as the events tell them."""
 
     def __init__(self) -> None:
-        self.markets: dict[int, FollowedMarket] = {}
-        self.orders: dict[int, Followed] = {}
-        self.available: defaultdict[tuple[int, int], int] = defaultdict(int)
-        self.held: defaultdict[tuple[int, int], int] = defaultdict(int)
-        self.trades = 0
+        super().__init__()
         self.timestamp_ns = 0
-        self.fires_later = False
         self._places = count(1)
         self._command: dict[str, Any] = {}
         self._active: Followed | None = None  # an order that is about to match, and to rest
@@ -82,8 +77,18 @@ class Audit:
             self._takes.get(event.kind, self._ignore)(event)
         self._finish()
         self.fires_later = left_to_fire(events)
+        self._check_nothing_is_due()
         assert not self._doomed, f"these should have ended: {self._doomed}"
         assert not self._to_activate, f"these should have been activated: {self._to_activate}"
+
+    def _check_nothing_is_due(self) -> None:
+        """All that was due has happened, but what this command itself made for the end of time."""
+        for order in self.orders.values():
+            assert (
+                not order.expires or order.expire_ns > self.timestamp_ns or order.order_id == self._command["sequence"]
+            )
+        for market in self.markets.values():
+            assert not market.auction_end_ns or market.auction_end_ns > min(self.timestamp_ns, 2**63 - 2)
 
     def _is_second_leg(self, event: Event) -> bool:
         """Whether the event activates the other leg of a child that was activated just now."""
@@ -94,16 +99,6 @@ class Audit:
 
     def _ignore(self, event: Event) -> None:
         """An event that changes nothing that is followed."""
-
-    def in_book(self, market: int, side: int = 0) -> list[Followed]:
-        """Orders in the book, of both sides or of one, best to worst."""
-        orders = (order for order in self.orders.values() if order.market == market and order.place)
-        return sorted(
-            (order for order in orders if side in (0, order.side)), key=lambda order: (order.side, order.rank)
-        )
-
-    def of_market(self, market: int) -> list[Followed]:
-        return [order for order in self.orders.values() if order.market == market]
 
     # Time within a command
 
@@ -159,7 +154,7 @@ class Audit:
         if c["kind"] == CommandKind.PLACE and known:
             self._link(order, c)
         self.orders[order.order_id] = order
-        self._hold(order, event.amount)
+        self.hold(order, event.amount)
         self._active = None if order.waiting else order
 
     def _link(self, order: Followed, c: dict[str, Any]) -> None:
@@ -187,7 +182,7 @@ class Audit:
         self._compare(order, event, "trigger_price_ticks", "trail_ticks", "price_ticks", "remaining_lots")
         assert order.other_leg == 0, "the other leg ends before an order fires"
         order.waiting = 0
-        self._hold(order, event.amount)
+        self.hold(order, event.amount)
         self._active = order
 
     def _activate(self, event: Event) -> None:
@@ -205,7 +200,7 @@ class Audit:
             assert event.quantity_lots == other.quantity_lots
         self._take_terms(order, event)
         order.waiting = 0 if order.order_type == OrderType.LIMIT else TRIGGER
-        self._hold(order, event.amount)
+        self.hold(order, event.amount)
         market = self.markets[order.market]
         if order.is_met(market.last_price_ticks, market.last_price_ticks):
             market.grow_range(market.last_price_ticks, market.last_price_ticks)
@@ -295,7 +290,7 @@ class Audit:
         held_at = taker.price_ticks if taker.order_type != OrderType.MARKET else 0
         better = held_at - price if taker.side == Side.BUY and held_at else 0
         assert event.hold_released == better * lots * market.terms["tick_lot_units"]
-        self._hold(taker, -event.hold_released)
+        self.hold(taker, -event.hold_released)
 
     def _pay(self, payer: Followed, receiver: Followed, amount: int, fee: int) -> None:
         asset = self.markets[payer.market].asset_of(payer)
@@ -314,8 +309,8 @@ class Audit:
         if shrinks:
             self._shrink(event, taker, maker)
         assert shrinks or event.amount == event.hold_released == 0
-        self._hold(maker, -event.amount)
-        self._hold(taker, -event.hold_released)
+        self.hold(maker, -event.amount)
+        self.hold(taker, -event.hold_released)
         assert (event.remaining_lots, event.maker_remaining_lots) == (taker.remaining_lots, maker.remaining_lots)
         for order in ends_by_self_trade(taker.self_trade, taker, maker):
             self._doomed[order.order_id] = Reason.SELF_TRADE
@@ -347,7 +342,7 @@ class Audit:
         assert (event.quantity_lots, event.remaining_lots) == (order.remaining_lots, 0), "accepted = filled + cancelled"
         assert self._doomed.pop(order.order_id, reason) == reason
         other = self.orders.get(order.other_leg)
-        self._hold(order, -event.amount)
+        self.hold(order, -event.amount)
         left = self.markets[other.market].needs(other) if other else 0
         assert order.purse.units == left, "an order that ends gives back all that was held for it alone"
         if reason is Reason.EXPIRED:
@@ -361,7 +356,7 @@ class Audit:
 
     def _shrink_to_fill(self, child: Followed) -> None:
         """A child that cannot be paid has first become as small as what its parent filled, and so has its other leg."""
-        for leg in self._legs(child):
+        for leg in self.legs(child):
             leg.quantity_lots = leg.remaining_lots = min(leg.quantity_lots, self._to_activate[child.order_id])
 
     def _end(self, order: Followed) -> None:
@@ -393,9 +388,9 @@ class Audit:
         )
         self._take_terms(order, event)
         assert order.visible_lots == visible
-        self._hold(order, event.amount)
+        self.hold(order, event.amount)
         self._check_ahead(order, event, kept)
-        assert order.purse.units == max(market.needs(leg) for leg in self._legs(order))
+        assert order.purse.units == max(market.needs(leg) for leg in self.legs(order))
         if order.place and not kept:
             order.place = 0
             self._active = order
@@ -410,9 +405,6 @@ class Audit:
             rivals = [rival for rival in rivals if rival.place < order.place]
         assert event.ahead_orders == len(rivals)
         assert event.ahead_lots == sum(rival.shown_lots for rival in rivals)
-
-    def _legs(self, order: Followed) -> list[Followed]:
-        return [order, *([self.orders[order.other_leg]] if order.other_leg else [])]
 
     def _in_scope(self, order: Followed) -> bool:
         c = self._command
@@ -449,71 +441,3 @@ class Audit:
             assert 0 != market.auction_end_ns <= self.timestamp_ns and event.mode == Mode.OPEN
         self._auction = None
         market.mode, market.auction_end_ns = event.mode, event.until_ns
-
-    def _hold(self, order: Followed, amount: int) -> None:
-        asset = self.markets[order.market].asset_of(order)
-        order.purse.units += amount
-        self.available[order.account, asset] -= amount
-        self.held[order.account, asset] += amount
-
-    # The state of the shard
-
-    def check(self, shard: Any) -> None:
-        """The shard is where the events have led, and that is a place where a shard may be."""
-        assert shard.trades == self.trades
-        assert shard.open_orders == len(self.orders)
-        assert shard.orders() == [self.orders[order_id].as_live_order() for order_id in sorted(self.orders)]
-        self._check_balances(shard)
-        for market in self.markets.values():
-            assert shard.state(market.number) == market.as_market_state()
-            self._check_book(shard, market)
-            self._check_waiting(market)
-        assert shard.next_due_ns == min(self._due(), default=None)
-
-    def _check_balances(self, shard: Any) -> None:
-        balances: dict[tuple[int, int], tuple[int, int]] = shard.balances()
-        known = {key: (self.available[key], self.held[key]) for key in self.available.keys() | self.held.keys()}
-        assert balances == {key: amounts for key, amounts in known.items() if amounts != (0, 0)}
-        sums: defaultdict[int, int] = defaultdict(int)
-        for (account, asset), (available, held) in balances.items():
-            assert held >= 0
-            assert available >= 0 or account == EXTERNAL_ACCOUNT
-            sums[asset] += available + held
-        assert not any(sums.values()), "what comes in is what is there"
-        needed: defaultdict[tuple[int, int], int] = defaultdict(int)
-        for order in self.orders.values():
-            market = self.markets[order.market]
-            assert order.purse.units == max(market.needs(leg) for leg in self._legs(order))
-            if order.order_id > order.other_leg:
-                needed[order.account, market.asset_of(order)] += order.purse.units
-        assert {key: held for key, (_, held) in balances.items() if held} == {k: n for k, n in needed.items() if n}
-
-    def _check_book(self, shard: Any, market: FollowedMarket) -> None:
-        resting = self.in_book(market.number)
-        rows = [(o.order_id, o.account, o.side, o.price_ticks, o.remaining_lots, o.quantity_lots) for o in resting]
-        assert shard.book(market.number) == rows
-        assert all(0 < order.shown_lots <= order.remaining_lots <= order.quantity_lots for order in resting)
-        bids = [order.price_ticks for order in resting if order.side == Side.BUY]
-        asks = [order.price_ticks for order in resting if order.side == Side.SELL]
-        crossed = bool(bids and asks and max(bids) >= min(asks))
-        assert not crossed or market.mode == Mode.AUCTION, "a book at rest is never crossed but in an auction"
-        assert shard.indicative(market.number) == self._indicative(market, resting)
-
-    def _indicative(self, market: FollowedMarket, resting: list[Followed]) -> tuple[int, int, int, int]:
-        return market.clearing(resting)
-
-    def _check_waiting(self, market: FollowedMarket) -> None:
-        waiting = [order for order in self.of_market(market.number) if order.waiting == TRIGGER]
-        assert not any(order.place for order in waiting)
-        last = market.last_price_ticks
-        if market.mode == Mode.OPEN and not self.fires_later:
-            met = [o.order_id for o in waiting if o.is_met(market.range_low, market.range_high) or o.is_met(last, last)]
-            assert not met, f"these should have fired: {met}"
-
-    def _due(self) -> Iterator[int]:
-        if any(
-            market.mode == Mode.OPEN and market.next_to_fire(self.of_market(n)) for n, market in self.markets.items()
-        ):
-            yield -(2**63)  # at once: the last command left orders to fire
-        yield from (order.expire_ns for order in self.orders.values() if order.expires)
-        yield from (market.auction_end_ns for market in self.markets.values() if market.auction_end_ns)

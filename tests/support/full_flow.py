@@ -313,6 +313,12 @@ class _Flow:
         mode = self._pick((Mode.AUCTION, 8), (Mode.POST_ONLY, 2), (Mode.CANCEL_ONLY, 1), (Mode.HALTED, 2))
         until_ns = self._now_ns + self._random.randint(1, 5) * _SECOND if mode is Mode.AUCTION else 0
         self._append(commands.set_mode(market, self._pick((mode, 20), (7, 1)), self._pick((until_ns, 1), (0, 1))), None)
+        crowd = self._random.randint(0, 14) if mode is Mode.AUCTION else 0
+        for _ in range(crowd):
+            side = self._random.choice(list(Side))
+            price_ticks = self._away(market, side, self._random.randint(-9, 5))
+            lots = self._random.choice([2, 4, 8])
+            self._place(self._order(market, side, price_ticks=price_ticks, quantity_lots=lots))
         after = len(self._steps) + self._random.randint(2, 40)
         self._later.append((after, commands.set_mode(market, self._pick((Mode.OPEN, 9), (Mode.POST_ONLY, 1)))))
         self._later.append((after + 5, commands.set_mode(market, Mode.OPEN)))
