@@ -3,9 +3,12 @@
 Written from docs/market_data.md alone and without the view's own book, so that the one can be held against the other.
 """
 
-import heapq
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from sortedcontainers import SortedDict
 
 from engine.market_data.messages import (
     Action,
@@ -22,7 +25,8 @@ from engine.records import Side
 
 CHECKSUM_LEVELS = 10
 
-_Levels = dict[int, tuple[int, int]]  # price_ticks -> (visible_lots, orders)
+_Levels = SortedDict[int, tuple[int, int]]  # price_ticks -> (visible_lots, orders)
+_Queues = SortedDict[int, dict[int, int]]  # price_ticks -> order_id -> visible_lots, oldest first
 
 
 class OutOfStep(Exception):
@@ -47,10 +51,9 @@ def depth_checksum(bids: Sequence[Level], asks: Sequence[Level]) -> int:
     return zlib.crc32(":".join(str(number) for number in numbers).encode())
 
 
-def _best(prices: Collection[int], side: int, levels: int) -> list[int]:
+def _best(prices: SortedDict[int, Any], side: int, levels: int) -> Iterator[int]:
     """The best prices of a side, best first, so many at most (0: all)."""
-    choose = heapq.nlargest if side == Side.BUY else heapq.nsmallest
-    return choose(levels or len(prices), prices)
+    return islice(reversed(prices) if side == Side.BUY else iter(prices), levels or None)
 
 
 def _verify(mirror: "L2Mirror | L3Mirror", checksum: int) -> None:
@@ -78,8 +81,8 @@ class L2Mirror:
     def __init__(self, snapshot: L2Snapshot) -> None:
         self.market, self.sequence = snapshot.market, snapshot.sequence
         self._levels: dict[int, _Levels] = {
-            Side.BUY: {price: (lots, orders) for price, lots, orders in snapshot.bids},
-            Side.SELL: {price: (lots, orders) for price, lots, orders in snapshot.asks},
+            Side.BUY: SortedDict({price: (lots, orders) for price, lots, orders in snapshot.bids}),
+            Side.SELL: SortedDict({price: (lots, orders) for price, lots, orders in snapshot.asks}),
         }
         _verify(self, snapshot.checksum)
 
@@ -117,8 +120,8 @@ class L3Mirror:
     def __init__(self, snapshot: L3Snapshot) -> None:
         self.market, self.sequence = snapshot.market, snapshot.sequence
         self._placed: dict[int, tuple[int, int]] = {}  # order_id -> (side, price_ticks)
-        # side -> price_ticks -> order_id -> visible_lots, oldest first
-        self._queues: dict[int, dict[int, dict[int, int]]] = {Side.BUY: {}, Side.SELL: {}}
+        self._queues: dict[int, _Queues] = {Side.BUY: SortedDict(), Side.SELL: SortedDict()}
+        self._lots: dict[tuple[int, int], int] = {}  # (side, price_ticks) -> visible lots of all orders there
         for order_id, side, price_ticks, visible_lots in snapshot.orders:
             self._add(order_id, side, price_ticks, visible_lots)
         _verify(self, snapshot.checksum)
@@ -148,14 +151,14 @@ class L3Mirror:
 
     def _depth(self, side: int, levels: int) -> list[Level]:
         queues = self._queues[side]
-        best = _best(queues, side, levels)
-        return [Level(price, sum(queues[price].values()), len(queues[price])) for price in best]
+        return [Level(price, self._lots[side, price], len(queues[price])) for price in _best(queues, side, levels)]
 
     def _add(self, order_id: int, side: int, price_ticks: int, visible_lots: int) -> None:
         if order_id in self._placed or visible_lots <= 0 or side not in self._queues:
             raise Damaged(f"order {order_id} cannot be added on side {side} with {visible_lots} lots")
         self._placed[order_id] = side, price_ticks
         self._queues[side].setdefault(price_ticks, {})[order_id] = visible_lots
+        self._lots[side, price_ticks] = self._lots.get((side, price_ticks), 0) + visible_lots
 
     def _change(self, change: OrderChange) -> None:
         _, order_id, side, price_ticks, visible_lots, _, _ = change
@@ -165,9 +168,10 @@ class L3Mirror:
         if self._placed.get(order_id) != (side, price_ticks) or visible_lots < 0:
             raise Damaged(f"the message is {change}, the order is at {self._placed.get(order_id)}")
         queue = self._queues[side][price_ticks]
+        self._lots[side, price_ticks] += visible_lots - queue[order_id]
         if visible_lots:
             queue[order_id] = visible_lots
             return
         del self._placed[order_id], queue[order_id]
         if not queue:
-            del self._queues[side][price_ticks]
+            del self._queues[side][price_ticks], self._lots[side, price_ticks]

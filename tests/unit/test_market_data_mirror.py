@@ -23,7 +23,7 @@ from engine.market_data import (
 from engine.records import Side
 from tests.unit.test_market_data import accepted, cancelled, opened
 
-MIRRORS = [(L2Mirror, L2Update), (L3Mirror, L3Update)]
+MIRRORS: list[tuple[type, type]] = [(L2Mirror, L2Update), (L3Mirror, L3Update)]
 
 
 def flow(seed: int, count: int) -> Iterator[bytes]:
