@@ -10,15 +10,15 @@ from unittest.mock import patch
 
 import pytest
 
-from engine.records import EventKind, Mode, OrderType, Reason, SelfTrade
+from engine.records import CASCADE_MAX, EventKind, Mode, OrderType, Reason, SelfTrade
 from engine.reference import Shard as ReferenceShard
 from engine.reference.market import Market
 from tests.support.audit import Audit
 from tests.support.commands import Event, read_events
 from tests.support.differential import assert_alike, shrink
 from tests.support.engines import load_engine
-from tests.support.flow import random_flow, stamped
-from tests.support.full_flow import full_flow
+from tests.support.flow import Step, random_flow, stamped
+from tests.support.full_flow import crowded_flow, full_flow
 
 COMMANDS = int(os.environ.get("EXCHANGE_DIFFERENTIAL_COMMANDS", "50000"))
 SEED = int(os.environ.get("EXCHANGE_DIFFERENTIAL_SEED", "1"))
@@ -41,6 +41,18 @@ def test_a_long_flow_causes_the_same_events_and_digests_in_both_engines() -> Non
 
 def test_a_flow_of_plain_orders_causes_the_same_events_and_digests_in_both_engines() -> None:
     assert_alike(random_flow(SEED, COMMANDS // 5), ReferenceShard, load_engine("matching").Shard, BATCH_SIZES)
+
+
+def test_a_crowd_of_stops_fires_alike_in_both_engines() -> None:
+    flow = crowded_flow(1, 2_600, 100)
+    shard = ReferenceShard()
+    fires = [events.count(EventKind.TRIGGERED) for events in _kinds(shard, flow)]
+    assert fires.count(CASCADE_MAX) >= 1, "some command fires as many as one may"
+    assert_alike(flow, ReferenceShard, load_engine("matching").Shard, BATCH_SIZES)
+
+
+def _kinds(shard: ReferenceShard, flow: list[Step]) -> list[list[EventKind]]:
+    return [[event.kind for event in read_events(shard.apply(command))] for command in stamped(flow)]
 
 
 @cache

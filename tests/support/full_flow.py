@@ -59,6 +59,11 @@ def full_flow(seed: int, count: int) -> list[Step]:
     return _Flow(seed).steps(count)
 
 
+def crowded_flow(seed: int, stops: int, count: int) -> list[Step]:
+    """So many stops in one market, over and over met by sweeps that fire more than one command may; then as usual."""
+    return _Flow(seed).crowd(stops, count)
+
+
 @dataclass(frozen=True)
 class _Placed:
     step: int
@@ -102,7 +107,7 @@ class _Flow:
         self._actions, self._weights = list(actions), list(actions.values())
 
     def steps(self, count: int) -> list[Step]:
-        for command in opening():
+        for command in opening() if not self._steps else ():
             self._append(command, None)
         while len(self._steps) < count:
             due = next((entry for entry in self._later if entry[0] <= len(self._steps)), None)
@@ -114,6 +119,26 @@ class _Flow:
             else:
                 self._random.choices(self._actions, self._weights)[0]()
         return self._steps
+
+    def crowd(self, stops: int, count: int) -> list[Step]:
+        for command in opening():
+            self._append(command, None)
+        while len(self._steps) < stops:
+            side = self._random.choice(list(Side))
+            trigger = 100 + self._random.randint(1, 40) * (1 if side is Side.BUY else -1)
+            kind = self._pick((OrderType.STOP, 6), (OrderType.STOP_LIMIT, 2), (OrderType.TRAILING_STOP, 1))
+            price = trigger if kind is OrderType.STOP_LIMIT else 0
+            trail = 3 if kind is OrderType.TRAILING_STOP else 0
+            terms = {"order_type": kind, "trigger_price_ticks": trigger, "price_ticks": price, "trail_ticks": trail}
+            placed = self._place(self._order(1, side, time_in_force=TimeInForce.GTC, **terms))
+            if self._chance(0.1):
+                self._leg(placed)
+        for price_ticks, side in [(135, Side.BUY), (65, Side.SELL), (140, Side.BUY), (60, Side.SELL)]:
+            away = Side.BUY + Side.SELL - side
+            self._append(commands.place(3, 1, away, price_ticks, 1), None)
+            self._append(commands.place(4, 1, side, price_ticks, 400), None)
+            self._next.extend((commands.clock(), None) for _ in range(3))
+        return self.steps(len(self._steps) + count)
 
     def _append(self, command: bytes, target: int | None) -> None:
         self._now_ns += self._pick((1_000, 60), (10**6, 30), (10**8, 8), (3 * _SECOND, 2))
