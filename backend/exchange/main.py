@@ -16,8 +16,11 @@ from starlette.types import ASGIApp
 from exchange.corridor.corridor import Corridor
 from exchange.gateway.app import create_app
 from exchange.gateway.context import Exchange
+from exchange.gateway.foresight import Foresight
 from exchange.gateway.http_protocol import OneWriteProtocol
 from exchange.gateway.hub import Hub
+from exchange.gateway.order_batches import OrderBatches
+from exchange.gateway.order_changes import OrderChanges
 from exchange.gateway.order_entry import FrontDoor, OrderEntry
 from exchange.gateway.streams import StreamServer
 from exchange.projections.process import ProjectionProcess
@@ -84,7 +87,9 @@ def build_app(exchange: RunningExchange) -> ASGIApp:
     app = create_app(exchange)
     entry = OrderEntry(exchange, app.state.queries)
     streams = StreamServer(exchange, exchange.hub)
-    app.router.routes[:0] = [*entry.routes(), WebSocketRoute("/ws/v1", streams.serve)]
+    changes = OrderChanges(entry)
+    order_routes = [*OrderBatches(entry, changes).routes(), *Foresight(entry).routes(), *changes.routes()]
+    app.router.routes[:0] = [*order_routes, *entry.routes(), WebSocketRoute("/ws/v1", streams.serve)]
     return FrontDoor(app, entry)
 
 

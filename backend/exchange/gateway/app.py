@@ -19,7 +19,7 @@ from exchange.gateway.sessions import Sessions
 from exchange.gateway.site import Site
 from exchange.storage.queries import Queries
 
-CORS_METHODS = ("GET", "POST", "PUT", "DELETE")
+CORS_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 CORS_HEADERS = ("authorization", "content-type", "x-request-id")
 CORS_EXPOSED = ("x-request-id", "retry-after")
 

@@ -14,13 +14,13 @@ from typing import Any
 import msgspec
 
 from engine.matching import Shard
-from engine.records import Side
+from engine.records import FLAG_AUCTION, Side
 from exchange.contracts.catalogue import Catalogue
 from exchange.contracts.events import Event
 from exchange.contracts.orders import SIDE_NAMES, render_account_fill, render_order, timestamp_text
 from exchange.contracts.units import Market
 from exchange.corridor.live import Changes, Live
-from exchange.gateway.markets import render_ticker
+from exchange.gateway.markets import MODE_NAMES, render_ticker
 
 BUFFER_MESSAGES = 256  # a subscriber; at the bound it is disconnected
 DEPTH_LEVELS = 500  # a side of a snapshot
@@ -135,6 +135,8 @@ class Hub:
             streams = self._market(number)
             streams.changed_levels |= levels
             streams.ticker_changed = True
+        for number in changes.modes:
+            self._market(number).ticker_changed = True
         for number, trades in changes.trades.items():
             self._publish_trades(self._market(number), trades, changes.sequence)
         if self._private:
@@ -308,7 +310,8 @@ class Hub:
         return [render_trade(trade, market) for trade in reversed(trades)]
 
     def _ticker(self, market: Market) -> Message:
-        return render_ticker(market, self._live.ticker(market.number))
+        status = MODE_NAMES[self._live.mode(market.number)]
+        return {"status": status} | render_ticker(market, self._live.ticker(market.number))
 
     def _balances(self, account: int) -> list[Message]:
         # Read between a commit and the next batch, when the engine's balances are the journal's.
@@ -328,6 +331,7 @@ def render_trade(trade: Event, market: Market) -> Message:
         "price": market.price_text(trade.price_ticks),
         "quantity": market.quantity_text(trade.quantity_lots),
         "side": SIDE_NAMES[Side(trade.side)],
+        "auction": bool(trade.flags & FLAG_AUCTION),
         "executed_at": timestamp_text(trade.timestamp_ns),
         "timestamp_ns": trade.timestamp_ns,
     }

@@ -16,9 +16,10 @@ from starlette.responses import Response
 from engine.records import Reason
 from exchange import __version__
 from exchange.contracts.refusals import AnyReason, EdgeReason
-from exchange.gateway import accounts, auth, health, markets, orders, schemas
+from exchange.gateway import accounts, auth, health, markets, order_schemas, orders
 from exchange.gateway.auth import BODY_REFUSALS
 from exchange.gateway.problems import problem_examples, problems
+from exchange.gateway.shapes import Problem
 
 DESCRIPTION = """Prices, quantities and amounts are decimal strings. Symbols are `BTC/USD` (in a path: `BTC-USD`).
 Errors are `application/problem+json`: they name the reason, the field, its limit and the nearest valid value. An order
@@ -37,16 +38,17 @@ _ORDER_ID = {
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An operation that is served by the order entry, a plain ASGI route: what FastAPI would find out by itself."""
+    """An operation that is served beside FastAPI, by a plain ASGI route: what FastAPI would find out by itself."""
 
     method: str
     path: str
     operation_id: str
-    summary: str
     description: str
-    answers: dict[int, str]  # the success statuses, all with an OrderWithFills
+    answers: dict[int, str]  # the success statuses
     reasons: tuple[AnyReason, ...]
+    answer: type[BaseModel] = order_schemas.OrderWithFills
     body: type[BaseModel] | None = None
+    query: tuple[tuple[str, str], ...] = ()  # names and descriptions
 
 
 _ENTRY_REFUSALS = (
@@ -56,44 +58,158 @@ _ENTRY_REFUSALS = (
     EdgeReason.OVERLOADED,
     EdgeReason.OUTCOME_UNKNOWN,
 )
-_PLACE_REFUSALS = (
+_TERMS_REFUSALS = (
+    EdgeReason.FIELD_INVALID,
     Reason.UNKNOWN_SYMBOL,
     Reason.SIDE_INVALID,
     Reason.ORDER_TYPE_INVALID,
     Reason.TIME_IN_FORCE_INVALID,
     Reason.FLAGS_INVALID,
+    Reason.SELF_TRADE_INVALID,
+    Reason.CLIENT_ORDER_ID_INVALID,
+    Reason.AMOUNT_OUT_OF_RANGE,
+    Reason.MIN_QUANTITY_INVALID,
+    Reason.EXPIRE_TIME_INVALID,
+    Reason.TRAIL_INVALID,
+)
+_NUMBER_REFUSALS = (
+    EdgeReason.FIELD_INVALID,
     Reason.PRICE_OFF_TICK,
     Reason.PRICE_OUT_OF_RANGE,
     Reason.QUANTITY_OFF_LOT,
     Reason.QUANTITY_OUT_OF_RANGE,
+    Reason.TRIGGER_PRICE_INVALID,
+    Reason.DISPLAY_QUANTITY_INVALID,
     Reason.NOTIONAL_TOO_SMALL,
     Reason.NOTIONAL_TOO_LARGE,
-    Reason.CLIENT_ORDER_ID_INVALID,
-    Reason.CLIENT_ORDER_ID_REUSED,
-    Reason.INSUFFICIENT_FUNDS,
-    Reason.POST_ONLY_WOULD_CROSS,
-    Reason.FOK_NOT_FILLABLE,
 )
-_CANCEL = {
-    "summary": "Cancel Order",
-    "description": "Cancel a resting order and return its final state with its fills.",
-    "answers": {200: "The order in its final state"},
-    "reasons": (*_ENTRY_REFUSALS, EdgeReason.FIELD_INVALID, Reason.UNKNOWN_ORDER, Reason.ORDER_ENDED),
-}
+_MARKET_REFUSALS = (
+    Reason.INSUFFICIENT_FUNDS,
+    Reason.POSITION_LIMIT,
+    Reason.POST_ONLY_WOULD_CROSS,
+    Reason.TRIGGER_ALREADY_MET,
+    Reason.PRICE_BAND,
+    Reason.MARKET_CANCEL_ONLY,
+    Reason.MARKET_HALTED,
+)
+_TEST_REFUSALS = (
+    *_TERMS_REFUSALS,
+    *_NUMBER_REFUSALS,
+    *_MARKET_REFUSALS,
+    Reason.OPEN_ORDERS_LIMIT,
+    Reason.FOK_NOT_FILLABLE,
+    Reason.MIN_QUANTITY_NOT_FILLABLE,
+    Reason.NO_LIQUIDITY,
+    Reason.MARKET_POST_ONLY,
+    Reason.MARKET_IN_AUCTION,
+)
+_PLACE_REFUSALS = (*_TEST_REFUSALS, Reason.CLIENT_ORDER_ID_REUSED, Reason.TRAILING_ORDERS_FULL)
+_OF_AN_ORDER = (EdgeReason.FIELD_INVALID, Reason.UNKNOWN_ORDER, Reason.ORDER_ENDED, Reason.MARKET_HALTED)
+_PLACED = {201: "Accepted", 200: "Sent before under the same client order id: its first result"}
+
+
+def _cancel(method: str, path: str, operation_id: str) -> Operation:
+    return Operation(
+        method=method,
+        path=path,
+        operation_id=operation_id,
+        description="Cancel a live order and return its final state with its fills.",
+        answers={200: "The order in its final state"},
+        reasons=(*_ENTRY_REFUSALS, *_OF_AN_ORDER),
+    )
+
+
 ORDER_ENTRY: tuple[Operation, ...] = (
     Operation(
         method="post",
         path="/api/v1/orders",
         operation_id="place_order",
-        summary="Place Order",
         description="Place an order; the answer comes when it is durable, with the fills that it got at once.",
-        answers={201: "Accepted", 200: "Sent before under the same client order id: its first result"},
+        answers=_PLACED,
         reasons=(*BODY_REFUSALS, *_ENTRY_REFUSALS, *_PLACE_REFUSALS),
-        body=schemas.PlaceOrder,
+        body=order_schemas.PlaceOrder,
     ),
-    Operation(method="put", path="/api/v1/orders/{order_id}/cancel", operation_id="cancel_order", **_CANCEL),  # type: ignore[arg-type]
-    Operation(method="delete", path="/api/v1/orders/{order_id}", operation_id="delete_order", **_CANCEL),  # type: ignore[arg-type]
-)
+    Operation(
+        method="post",
+        path="/api/v1/orders/test",
+        operation_id="test_order",
+        description="Check an order as placing it would, without placing it. What is hidden in the book, your own "
+        "orders there, and whether a client order id was used, this does not know.",
+        answers={200: "It would be accepted now"},
+        reasons=(*BODY_REFUSALS, *_ENTRY_REFUSALS[:3], *_TEST_REFUSALS),
+        answer=order_schemas.TestedOrder,
+        body=order_schemas.PlaceOrder,
+    ),
+    Operation(
+        method="post",
+        path="/api/v1/orders/batch",
+        operation_id="batch_orders",
+        description="Carry out up to 50 operations in order. They become durable together; each has its own outcome, "
+        "and one's refusal stops no other.",
+        answers={200: "What became of each operation"},
+        reasons=(*BODY_REFUSALS, *_ENTRY_REFUSALS, EdgeReason.FIELD_INVALID),
+        answer=order_schemas.BatchOutcomes,
+        body=order_schemas.Batch,
+    ),
+    Operation(
+        method="post",
+        path="/api/v1/order-lists",
+        operation_id="place_order_list",
+        description="Place orders that hang on each other: a pair of which one cancels the other, or an entry whose "
+        "fill wakes its exits. Where one is refused, those before it are cancelled, and the problem names both.",
+        answers=_PLACED,
+        reasons=(*BODY_REFUSALS, *_ENTRY_REFUSALS, *_PLACE_REFUSALS, Reason.LINK_INVALID),
+        answer=order_schemas.PlacedList,
+        body=order_schemas.OrderList,
+    ),
+    Operation(
+        method="patch",
+        path="/api/v1/orders/{order_id}",
+        operation_id="amend_order",
+        description="Change a live order in place. Its priority is kept where only its quantity falls.",
+        answers={200: "The order as it is now, and its place in the queue"},
+        reasons=(
+            *BODY_REFUSALS, *_ENTRY_REFUSALS, *_OF_AN_ORDER, *_NUMBER_REFUSALS, *_MARKET_REFUSALS,
+            Reason.QUANTITY_BELOW_FILLED, Reason.LINK_INVALID,
+        ),
+        answer=order_schemas.AmendedOrder,
+        body=order_schemas.AmendOrder,
+    ),
+    Operation(
+        method="post",
+        path="/api/v1/orders/{order_id}/replace",
+        operation_id="replace_order",
+        description="Cancel an order and place another in one step. Where the new one is refused for the state of the "
+        "market or the account, the old one is cancelled all the same, and the problem says so.",
+        answers=_PLACED,
+        reasons=(*BODY_REFUSALS, *_ENTRY_REFUSALS, *_OF_AN_ORDER, *_PLACE_REFUSALS),
+        answer=order_schemas.ReplacedOrder,
+        body=order_schemas.ReplaceOrder,
+    ),
+    Operation(
+        method="delete",
+        path="/api/v1/orders",
+        operation_id="cancel_orders",
+        description="Cancel all your live orders, or those of a market, a side, a range of prices, or client order ids "
+        "with a prefix. A name that is not understood is refused and nothing is cancelled.",
+        answers={200: "How many were cancelled"},
+        reasons=(
+            *_ENTRY_REFUSALS, EdgeReason.FIELD_INVALID, Reason.UNKNOWN_SYMBOL, Reason.SIDE_INVALID,
+            Reason.CLIENT_ORDER_ID_INVALID, Reason.PRICE_OFF_TICK, Reason.PRICE_OUT_OF_RANGE, Reason.SCOPE_INVALID,
+            Reason.MARKET_HALTED,
+        ),
+        answer=order_schemas.MassCancelled,
+        query=(
+            ("symbol", "One market only"),
+            ("side", "Buy or Sell only"),
+            ("price_from", "Limit prices from this on; needs symbol"),
+            ("price_to", "Limit prices up to this; needs symbol"),
+            ("client_order_id_prefix", "Client order ids that begin so"),
+        ),
+    ),
+    _cancel("put", "/api/v1/orders/{order_id}/cancel", "cancel_order"),
+    _cancel("delete", "/api/v1/orders/{order_id}", "delete_order"),
+)  # fmt: skip
 
 
 def api_routers() -> tuple[APIRouter, ...]:
@@ -143,10 +259,10 @@ def _rendered() -> bytes:
 
 
 def _render(operation: Operation) -> dict[str, Any]:
-    answer = {"application/json": {"schema": {"$ref": _REF.format(model="OrderWithFills")}}}
+    answer = {"application/json": {"schema": {"$ref": _REF.format(model=operation.answer.__name__)}}}
     rendered: dict[str, Any] = {
         "tags": ["orders"],
-        "summary": operation.summary,
+        "summary": operation.operation_id.replace("_", " ").title(),
         "description": operation.description,
         "operationId": operation.operation_id,
         "security": _BEARER,
@@ -155,8 +271,13 @@ def _render(operation: Operation) -> dict[str, Any]:
             **{str(status): response for status, response in problems(*operation.reasons).items()},
         },
     }
-    if "{order_id}" in operation.path:
-        rendered["parameters"] = [_ORDER_ID]
+    parameters = [_ORDER_ID] if "{order_id}" in operation.path else []
+    parameters += [
+        {"name": name, "in": "query", "required": False, "schema": {"type": "string"}, "description": description}
+        for name, description in operation.query
+    ]
+    if parameters:
+        rendered["parameters"] = parameters
     if operation.body is not None:
         schema = {"$ref": _REF.format(model=operation.body.__name__)}
         rendered["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
@@ -164,8 +285,10 @@ def _render(operation: Operation) -> dict[str, Any]:
 
 
 def _entry_schemas() -> dict[str, Any]:
-    models: list[type[BaseModel]] = [schemas.Problem, schemas.PlaceOrder, schemas.OrderWithFills]
-    _, definitions = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
+    models: set[type[BaseModel]] = {Problem, *(operation.answer for operation in ORDER_ENTRY)}
+    models |= {operation.body for operation in ORDER_ENTRY if operation.body is not None}
+    in_order = sorted(models, key=lambda model: model.__name__)
+    _, definitions = models_json_schema([(model, "validation") for model in in_order], ref_template=_REF)
     found: dict[str, Any] = definitions["$defs"]
     return found
 

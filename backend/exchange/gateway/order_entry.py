@@ -5,6 +5,7 @@ bytes ─> OrderRequest ─> PLACE record ─> Corridor.place ─> events ─> O
 
 import logging
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine.records import EventKind, Reason
 from exchange.contracts import commands
-from exchange.contracts.events import Event, find_refusal, read_events
+from exchange.contracts.events import find_refusal, read_events
 from exchange.contracts.order_state import OrderState, fills_of
 from exchange.contracts.orders import STATUS_NAMES, render_fill, render_order
 from exchange.contracts.refusals import EdgeReason, Refusal, Refused, refuse
@@ -173,21 +174,30 @@ class FrontDoor:
 
 def render_placed(entry: Entry, market: Market) -> dict[str, Any]:
     """The Order with fills as it was when its own command was done."""
-    order: OrderState | None = None
-    fills = []
-    for event in read_events(entry.events):
-        if event.kind == EventKind.ACCEPTED:
-            order = OrderState.accepted(event, entry.command)
-        elif order is not None and _is_about(event, order.order_id):
-            order.take(event)
-            if event.kind == EventKind.TRADED:
-                of_taker, of_maker = fills_of(event)
-                fills.append(render_fill(of_taker if event.order_id == order.order_id else of_maker, market))
-    assert order is not None, "a command that places an order is accepted or refused"
-    return render_order(order, market) | {"fills": fills}
+    (order,) = render_all((entry,), market)
+    return order
 
 
-def _is_about(event: Event, order_id: int) -> bool:
-    if event.order_id == order_id:
-        return True
-    return event.maker_order_id == order_id and event.kind in (EventKind.TRADED, EventKind.PREVENTED)
+def render_all(entries: Iterable[Entry], market: Market) -> list[dict[str, Any]]:
+    """The Orders with fills that consecutive commands placed, as they were after the last of them."""
+    orders: dict[int, OrderState] = {}
+    fills: dict[int, list[dict[str, Any]]] = {}
+    for entry in entries:
+        for event in read_events(entry.events):
+            kind = event.kind
+            if kind == EventKind.ACCEPTED:
+                order = orders[event.order_id] = OrderState.accepted(event, entry.command)
+                fills[event.order_id] = []
+                if order.named_id in orders:
+                    orders[order.named_id].link(order)
+            elif kind == EventKind.TRADED:
+                for fill in fills_of(event):
+                    if fill.order_id in orders:
+                        orders[fill.order_id].take(event)
+                        fills[fill.order_id].append(render_fill(fill, market))
+            else:
+                named = (event.order_id, event.maker_order_id) if kind == EventKind.PREVENTED else (event.order_id,)
+                for order_id in named:
+                    if order_id in orders:
+                        orders[order_id].take(event)
+    return [render_order(order, market) | {"fills": fills[order_id]} for order_id, order in orders.items()]

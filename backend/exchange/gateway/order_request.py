@@ -34,7 +34,7 @@ DEFAULT_SELF_TRADE = SelfTrade.CANCEL_NEWEST
 
 _ORDER_TYPES = "Market, Limit, Stop, StopLimit, TakeProfit, TakeProfitLimit or TrailingStop"
 _SELF_TRADES = "None, CancelNewest, CancelOldest, CancelBoth or Decrement"
-_LASTING = (TimeInForce.GTC, TimeInForce.GTD, TimeInForce.DAY)
+LASTING = (TimeInForce.GTC, TimeInForce.GTD, TimeInForce.DAY)
 _LIMITED = (OrderType.LIMIT, OrderType.STOP_LIMIT, OrderType.TAKE_PROFIT_LIMIT)
 _TRIGGERED = (OrderType.STOP, OrderType.STOP_LIMIT, OrderType.TAKE_PROFIT, OrderType.TAKE_PROFIT_LIMIT)
 _CLIENT_ORDER_ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:-")
@@ -63,8 +63,10 @@ class OrderRequest(msgspec.Struct, forbid_unknown_fields=True):
     self_trade_prevention: object = None
 
 
-def place_command(account: int, market: Market, request: OrderRequest, **links: int) -> tuple[bytearray, str | None]:
-    """Return (PLACE record, client order id). ``links``: other fields of the record, for orders that hang on others.
+def place_command(
+    account: int, market: Market, request: OrderRequest, *, more_flags: int = 0, **links: int
+) -> tuple[bytearray, str | None]:
+    """Return (PLACE record, client order id). ``links``: other fields of the record, for orders that name others.
 
     Raises Refused naming the field, its limit and the nearest valid value.
     """
@@ -84,7 +86,7 @@ def place_command(account: int, market: Market, request: OrderRequest, **links: 
     if _is_special(request, order_type, time_in_force):
         terms |= _special_terms(request, market, order_type, time_in_force, flags, terms["quantity_lots"])
     command = commands.place(
-        account, market.number, side, order_type, time_in_force, flags, price_ticks,
+        account, market.number, side, order_type, time_in_force, flags | more_flags, price_ticks,
         client_order_id=client_order_id.encode("ascii") if client_order_id else b"",
         self_trade=self_trade, **terms, **links,
     )  # fmt: skip
@@ -101,10 +103,10 @@ def _time_in_force(request: OrderRequest, order_type: OrderType) -> TimeInForce:
         return TimeInForce.IOC if order_type == OrderType.MARKET else TimeInForce.GTC
     limit = "GTC, GTD, DAY, IOC or FOK"
     time_in_force = _choice(value, "time_in_force", TIMES_IN_FORCE, Reason.TIME_IN_FORCE_INVALID, limit)
-    if order_type == OrderType.MARKET and time_in_force in _LASTING:
+    if order_type == OrderType.MARKET and time_in_force in LASTING:
         detail = "a Market order never rests: its time_in_force must be IOC or FOK"
         raise refuse(Reason.TIME_IN_FORCE_INVALID, detail, field="time_in_force", limit="IOC or FOK", nearest="IOC")
-    if order_type > OrderType.LIMIT and time_in_force not in _LASTING:
+    if order_type > OrderType.LIMIT and time_in_force not in LASTING:
         detail = "an order that waits for a trigger must last: its time_in_force must be GTC, GTD or DAY"
         limit = "GTC, GTD or DAY"
         raise refuse(Reason.TIME_IN_FORCE_INVALID, detail, field="time_in_force", limit=limit, nearest="GTC")
@@ -113,7 +115,7 @@ def _time_in_force(request: OrderRequest, order_type: OrderType) -> TimeInForce:
 
 def _flags(request: OrderRequest, order_type: OrderType, time_in_force: TimeInForce) -> int:
     post_only = _switch(request.post_only, "post_only")
-    if post_only and not (order_type == OrderType.LIMIT and time_in_force in _LASTING):
+    if post_only and not (order_type == OrderType.LIMIT and time_in_force in LASTING):
         detail = "post_only needs a Limit order with time_in_force GTC, GTD or DAY"
         limit = "GTC, GTD or DAY Limit"
         raise refuse(Reason.FLAGS_INVALID, detail, field="post_only", limit=limit, nearest="false")
@@ -196,7 +198,7 @@ def _special_terms(
     flags: int,
     quantity_lots: int,
 ) -> dict[str, int]:
-    lasting_limit = order_type == OrderType.LIMIT and time_in_force in _LASTING
+    lasting_limit = order_type == OrderType.LIMIT and time_in_force in LASTING
     return {
         "trigger_price_ticks": _trigger_price_ticks(request.trigger_price, market, order_type),
         "trail_ticks": _trail_ticks(request.trail, market, order_type),

@@ -9,7 +9,7 @@ from exchange.contracts.events import ENGINE_DETAILS, engine_detail
 from exchange.contracts.order_state import OrderState
 from exchange.contracts.orders import render_fill, render_order
 from exchange.contracts.refusals import EdgeReason, Refusal, Refused, refuse
-from exchange.gateway import schemas
+from exchange.gateway import order_schemas as schemas
 from exchange.gateway.context import Exchange
 from exchange.gateway.dependencies import CurrentExchange, CurrentQueries, SignedIn
 from exchange.gateway.paging import PAGE_ROWS_MAX, Cursor, Limit, decode_cursor, encode_cursor

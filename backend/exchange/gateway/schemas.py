@@ -1,50 +1,21 @@
 """The shapes of requests and answers, as docs/api.md tells them and the OpenAPI document declares them."""
 
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-DecimalText = Annotated[str, Field(pattern=r"^-?\d+(\.\d+)?$", description="A decimal number as text")]
-IdText = Annotated[str, Field(pattern=r"^\d{1,19}$", description="An id: decimal digits")]
-TimeText = Annotated[str, Field(json_schema_extra={"format": "date-time"}, description="RFC 3339, UTC, nanoseconds")]
-SymbolText = Annotated[str, Field(examples=["BTC/USD"])]
-SideText = Literal["Buy", "Sell"]
-OrderTypeText = Literal["Limit", "Market"]
-TimeInForceText = Literal["GTC", "IOC", "FOK"]
-Level = Annotated[list[str], Field(min_length=2, max_length=2, description="price, quantity")]
-ClientOrderIdText = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,36}$")]
-
-
-class Shape(BaseModel):
-    """A JSON object."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-def example(**members: Any) -> ConfigDict:
-    return ConfigDict(extra="forbid", json_schema_extra={"examples": [members]})
-
-
-class Problem(BaseModel):
-    """Why a request was refused (RFC 9457, application/problem+json)."""
-
-    # Open on purpose: a reason may add members of its own.
-    model_config = ConfigDict(extra="allow")
-
-    type: Annotated[str, Field(examples=["/problems/price-off-tick"])]
-    title: str
-    status: int = Field(description="The HTTP status")
-    detail: str
-    code: int = Field(description="1xxx validation, 2xxx risk, 3xxx matching, 9xxx the edge")
-    reason: Annotated[str, Field(examples=["PRICE_OFF_TICK"])]
-    field: str | None = Field(None, description="Which field is wrong")
-    limit: str | None = Field(None, description="The limit that it broke")
-    nearest: str | None = Field(None, description="The nearest valid value; null where there is none")
-    sequence: int | None = Field(None, description="Of the refused command, where the engine refused")
-    request_id: str | None = None
-    order_status: str | None = Field(None, description="ORDER_ENDED: in which state it ended")
-    filled_quantity: str | None = Field(None, description="ORDER_ENDED: what it had traded")
-
+from exchange.gateway.order_schemas import Fill
+from exchange.gateway.shapes import (
+    DecimalText,
+    IdText,
+    Level,
+    MarketStatusText,
+    Shape,
+    SideText,
+    SymbolText,
+    TimeText,
+    example,
+)
 
 # --- Sessions ----------------------------------------------------------------------------------------------------
 
@@ -104,7 +75,12 @@ class Market(Shape):
     price_max: DecimalText
     maker_fee: DecimalText
     taker_fee: DecimalText
-    status: Literal["Open", "Halted"]
+    open_orders_max: int | None = Field(description="Live orders an account; null without limit")
+    position_max: DecimalText | None = Field(
+        description="Base that an account may own or have bids for; null without limit"
+    )
+    price_band: DecimalText | None = Field(description="A ratio around the market's reference; null without a band")
+    status: MarketStatusText
     last_price: DecimalText | None
     best_bid: DecimalText | None
     best_ask: DecimalText | None
@@ -137,6 +113,7 @@ class Trade(Shape):
     price: DecimalText
     quantity: DecimalText
     side: SideText
+    auction: bool = Field(description="Nobody took: side is Buy then")
     sequence: int
     executed_at: TimeText
 
@@ -166,85 +143,6 @@ class Candles(Shape):
     symbol: SymbolText
     interval: str
     items: list[Candle]
-
-
-# --- Orders ------------------------------------------------------------------------------------------------------
-
-
-class PlaceOrder(Shape):
-    """A new order. Enumerations are read in any letter case."""
-
-    model_config = example(symbol="BTC/USD", side="Buy", quantity="1.0", price="50000.00", order_type="Limit")
-    symbol: SymbolText = Field(description="BTC/USD or BTC-USD")
-    side: str = Field(description="Buy or Sell", examples=["Buy"])
-    order_type: str = Field("Limit", description="Limit or Market", examples=["Limit"])
-    quantity: str = Field(description="A multiple of the lot size", examples=["1.0"])
-    price: str | None = Field(
-        None, description="A multiple of the tick size. Market orders: the price they will not trade beyond"
-    )
-    time_in_force: str | None = Field(
-        None, description="GTC (limit orders' default), IOC (market orders' default) or FOK"
-    )
-    post_only: bool = Field(False, description="Refuse rather than trade at once; GTC limit orders only")
-    client_order_id: ClientOrderIdText | None = Field(
-        None, description="Yours, unique for ever: makes the order repeatable"
-    )
-
-
-class Fill(Shape):
-    """One trade of an order."""
-
-    trade_id: IdText
-    price: DecimalText
-    quantity: DecimalText
-    liquidity: Literal["Maker", "Taker"]
-    fee: DecimalText
-    fee_asset: str
-    executed_at: TimeText
-
-
-class Order(Shape):
-    """An order in its latest state."""
-
-    order_id: IdText
-    client_order_id: str | None
-    symbol: SymbolText
-    side: SideText
-    order_type: OrderTypeText
-    time_in_force: TimeInForceText
-    post_only: bool
-    price: DecimalText | None
-    quantity: DecimalText
-    filled_quantity: DecimalText
-    remaining_quantity: DecimalText
-    filled_quote: DecimalText
-    average_price: DecimalText | None
-    fees: dict[str, str] = Field(description="What was paid, by asset", examples=[{"BTC": "0.001"}])
-    status: Literal["Open", "PartiallyFilled", "Filled", "Cancelled"]
-    end_reason: Literal["CANCELLED_BY_OWNER", "IOC_REMAINDER", "NO_LIQUIDITY"] | None
-    sequence: int
-    created_at: TimeText
-    updated_at: TimeText
-
-
-class OrderWithFills(Order):
-    """An order and its fills, oldest first."""
-
-    fills: list[Fill]
-
-
-class Orders(Shape):
-    """A page of orders, newest first."""
-
-    items: list[Order]
-    next_cursor: str | None
-
-
-class OrderFills(Shape):
-    """A page of an order's fills, oldest first."""
-
-    items: list[Fill]
-    next_cursor: str | None
 
 
 # --- Account -----------------------------------------------------------------------------------------------------

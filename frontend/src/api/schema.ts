@@ -304,6 +304,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/order-lists": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Place Order List
+         * @description Place orders that hang on each other: a pair of which one cancels the other, or an entry whose fill wakes its exits. Where one is refused, those before it are cancelled, and the problem names both.
+         */
+        post: operations["place_order_list"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/orders": {
         parameters: {
             query?: never;
@@ -322,6 +342,30 @@ export interface paths {
          * @description Place an order; the answer comes when it is durable, with the fills that it got at once.
          */
         post: operations["place_order"];
+        /**
+         * Cancel Orders
+         * @description Cancel all your live orders, or those of a market, a side, a range of prices, or client order ids with a prefix. A name that is not understood is refused and nothing is cancelled.
+         */
+        delete: operations["cancel_orders"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/orders/batch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Batch Orders
+         * @description Carry out up to 50 operations in order. They become durable together; each has its own outcome, and one's refusal stops no other.
+         */
+        post: operations["batch_orders"];
         delete?: never;
         options?: never;
         head?: never;
@@ -350,6 +394,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/orders/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Test Order
+         * @description Check an order as placing it would, without placing it. What is hidden in the book, your own orders there, and whether a client order id was used, this does not know.
+         */
+        post: operations["test_order"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/orders/{order_id}": {
         parameters: {
             query?: never;
@@ -365,13 +429,17 @@ export interface paths {
         put?: never;
         post?: never;
         /**
-         * Cancel Order
-         * @description Cancel a resting order and return its final state with its fills.
+         * Delete Order
+         * @description Cancel a live order and return its final state with its fills.
          */
         delete: operations["delete_order"];
         options?: never;
         head?: never;
-        patch?: never;
+        /**
+         * Amend Order
+         * @description Change a live order in place. Its priority is kept where only its quantity falls.
+         */
+        patch: operations["amend_order"];
         trace?: never;
     };
     "/api/v1/orders/{order_id}/cancel": {
@@ -384,10 +452,30 @@ export interface paths {
         get?: never;
         /**
          * Cancel Order
-         * @description Cancel a resting order and return its final state with its fills.
+         * @description Cancel a live order and return its final state with its fills.
          */
         put: operations["cancel_order"];
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/orders/{order_id}/replace": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Replace Order
+         * @description Cancel an order and place another in one step. Where the new one is refused for the state of the market or the account, the old one is cancelled all the same, and the problem says so.
+         */
+        post: operations["replace_order"];
         delete?: never;
         options?: never;
         head?: never;
@@ -482,7 +570,7 @@ export interface components {
              * Liquidity
              * @enum {string}
              */
-            liquidity: "Maker" | "Taker";
+            liquidity: "Maker" | "Taker" | "Auction";
             /**
              * Order Id
              * @description An id: decimal digits
@@ -525,6 +613,262 @@ export interface components {
             next_cursor: string | null;
         };
         /**
+         * AmendOperation
+         * @description Amend an order.
+         * @example {
+         *       "quantity": "0.5"
+         *     }
+         */
+        AmendOperation: {
+            /**
+             * Display Quantity
+             * @description Loses the order's priority
+             * @default null
+             */
+            display_quantity?: string | null;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            op: "amend";
+            /**
+             * Order Id
+             * @description An id: decimal digits
+             */
+            order_id: string;
+            /**
+             * Price
+             * @description Loses the order's priority
+             * @default null
+             */
+            price?: string | null;
+            /**
+             * Quantity
+             * @description The new total, filled included; keeps the priority when it falls
+             * @default null
+             */
+            quantity?: string | null;
+            /**
+             * Trigger Price
+             * @description Of an order that still waits for its trigger
+             * @default null
+             */
+            trigger_price?: string | null;
+        };
+        /**
+         * AmendOrder
+         * @description What is to be another value; at least one.
+         * @example {
+         *       "quantity": "0.5"
+         *     }
+         */
+        AmendOrder: {
+            /**
+             * Display Quantity
+             * @description Loses the order's priority
+             * @default null
+             */
+            display_quantity?: string | null;
+            /**
+             * Price
+             * @description Loses the order's priority
+             * @default null
+             */
+            price?: string | null;
+            /**
+             * Quantity
+             * @description The new total, filled included; keeps the priority when it falls
+             * @default null
+             */
+            quantity?: string | null;
+            /**
+             * Trigger Price
+             * @description Of an order that still waits for its trigger
+             * @default null
+             */
+            trigger_price?: string | null;
+        };
+        /**
+         * AmendedOrder
+         * @description An order after an amendment, and its place in the queue at its price.
+         */
+        AmendedOrder: {
+            /**
+             * Ahead Orders
+             * @description Orders before it at its price; 0 for one that waits
+             */
+            ahead_orders: number;
+            /**
+             * Ahead Quantity
+             * @description What they show
+             */
+            ahead_quantity: string;
+            /**
+             * Amendments
+             * @description How often it was amended
+             */
+            amendments: number;
+            /** Average Price */
+            average_price: string | null;
+            /**
+             * Child Order Id
+             * @description The order that this one's fill wakes
+             */
+            child_order_id: string | null;
+            /** Client Order Id */
+            client_order_id: string | null;
+            /**
+             * Created At
+             * Format: date-time
+             * @description RFC 3339, UTC, nanoseconds
+             */
+            created_at: string;
+            /** Display Quantity */
+            display_quantity: string | null;
+            /**
+             * End Reason
+             * @description Why it ended without being filled
+             */
+            end_reason: ("CANCELLED_BY_OWNER" | "IOC_REMAINDER" | "NO_LIQUIDITY" | "EXPIRED" | "SELF_TRADE" | "LINKED_ORDER" | "MASS_CANCEL" | "REPLACED" | "PRICE_BAND" | "INSUFFICIENT_FUNDS" | "NOTIONAL_TOO_LARGE" | "POST_ONLY_WOULD_CROSS") | null;
+            /**
+             * Expire At
+             * @description GTD and DAY orders
+             */
+            expire_at: string | null;
+            /**
+             * Fees
+             * @description What was paid, by asset
+             * @example {
+             *       "BTC": "0.001"
+             *     }
+             */
+            fees: {
+                [key: string]: string;
+            };
+            /**
+             * Filled Quantity
+             * @description A decimal number as text
+             */
+            filled_quantity: string;
+            /**
+             * Filled Quote
+             * @description A decimal number as text
+             */
+            filled_quote: string;
+            /** Fills */
+            fills: components["schemas"]["Fill"][];
+            /** Min Quantity */
+            min_quantity: string | null;
+            /**
+             * Order Id
+             * @description An id: decimal digits
+             */
+            order_id: string;
+            /**
+             * Order Type
+             * @enum {string}
+             */
+            order_type: "Limit" | "Market" | "Stop" | "StopLimit" | "TakeProfit" | "TakeProfitLimit" | "TrailingStop";
+            /**
+             * Other Leg Order Id
+             * @description One cancels the other
+             */
+            other_leg_order_id: string | null;
+            /**
+             * Parent Order Id
+             * @description The order whose fill wakes this one
+             */
+            parent_order_id: string | null;
+            /** Post Only */
+            post_only: boolean;
+            /**
+             * Prevented Quantity
+             * @description What it would have traded with your own orders
+             */
+            prevented_quantity: string;
+            /** Price */
+            price: string | null;
+            /** Priority Kept */
+            priority_kept: boolean;
+            /**
+             * Quantity
+             * @description A decimal number as text
+             */
+            quantity: string;
+            /**
+             * Quote Quantity
+             * @description Of a Market order by it
+             */
+            quote_quantity: string | null;
+            /**
+             * Remaining Quantity
+             * @description A decimal number as text
+             */
+            remaining_quantity: string;
+            /**
+             * Self Trade Prevention
+             * @enum {string}
+             */
+            self_trade_prevention: "None" | "CancelNewest" | "CancelOldest" | "CancelBoth" | "Decrement";
+            /** Sequence */
+            sequence: number;
+            /**
+             * Side
+             * @enum {string}
+             */
+            side: "Buy" | "Sell";
+            /** Slide */
+            slide: boolean;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "Waiting" | "Open" | "PartiallyFilled" | "Filled" | "Cancelled" | "Expired" | "Rejected";
+            /**
+             * Symbol
+             * @example BTC/USD
+             */
+            symbol: string;
+            /**
+             * Time In Force
+             * @enum {string}
+             */
+            time_in_force: "GTC" | "GTD" | "DAY" | "IOC" | "FOK";
+            /** Trail */
+            trail: string | null;
+            /**
+             * Trigger Price
+             * @description A TrailingStop's moves with the market; this is where it was when the order was last reported
+             */
+            trigger_price: string | null;
+            /**
+             * Updated At
+             * Format: date-time
+             * @description RFC 3339, UTC, nanoseconds
+             */
+            updated_at: string;
+            /**
+             * Visible Quantity
+             * @description What an iceberg shows now
+             */
+            visible_quantity: string | null;
+            /** Waiting For */
+            waiting_for: ("Trigger" | "Parent") | null;
+        };
+        /**
+         * AssetAmount
+         * @description An amount of an asset.
+         */
+        AssetAmount: {
+            /**
+             * Amount
+             * @description A decimal number as text
+             */
+            amount: string;
+            /** Asset */
+            asset: string;
+        };
+        /**
          * Balance
          * @description What the account has of an asset; held is what its resting orders need.
          */
@@ -556,6 +900,58 @@ export interface components {
             items: components["schemas"]["Balance"][];
             /** Sequence */
             sequence: number;
+        };
+        /**
+         * Batch
+         * @description Operations to carry out in order, durable together; one's refusal stops no other.
+         * @example {
+         *       "operations": [
+         *         {
+         *           "op": "place",
+         *           "price": "50000.00",
+         *           "quantity": "1",
+         *           "side": "Buy",
+         *           "symbol": "BTC/USD"
+         *         },
+         *         {
+         *           "op": "cancel",
+         *           "order_id": "1042"
+         *         },
+         *         {
+         *           "op": "amend",
+         *           "order_id": "1043",
+         *           "quantity": "0.5"
+         *         }
+         *       ]
+         *     }
+         */
+        Batch: {
+            /** Operations */
+            operations: (components["schemas"]["PlaceOperation"] | components["schemas"]["CancelOperation"] | components["schemas"]["AmendOperation"])[];
+        };
+        /**
+         * BatchOutcomes
+         * @description An outcome each, in the order of the operations.
+         */
+        BatchOutcomes: {
+            /** Outcomes */
+            outcomes: components["schemas"]["Outcome"][];
+        };
+        /**
+         * CancelOperation
+         * @description Cancel an order.
+         */
+        CancelOperation: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            op: "cancel";
+            /**
+             * Order Id
+             * @description An id: decimal digits
+             */
+            order_id: string;
         };
         /**
          * Candle
@@ -643,6 +1039,108 @@ export interface components {
             symbol: string;
         };
         /**
+         * ExitOrder
+         * @description An exit of a bracket: symbol, side and quantity are the entry's, its other side and its quantity by default.
+         */
+        ExitOrder: {
+            /**
+             * Client Order Id
+             * @description Yours, unique for ever: makes the order repeatable
+             * @default null
+             */
+            client_order_id?: string | null;
+            /**
+             * Display Quantity
+             * @description An iceberg: how much of it the book shows at a time
+             * @default null
+             */
+            display_quantity?: string | null;
+            /**
+             * Expire At
+             * @description GTD: when it expires (RFC 3339, UTC)
+             * @default null
+             */
+            expire_at?: string | null;
+            /**
+             * Min Quantity
+             * @description Trade at least this at once, or be refused
+             * @default null
+             */
+            min_quantity?: string | null;
+            /**
+             * Order Type
+             * @description Limit, Market, Stop, StopLimit, TakeProfit, TakeProfitLimit or TrailingStop
+             * @default Limit
+             * @example Limit
+             */
+            order_type?: string;
+            /**
+             * Post Only
+             * @description Refuse rather than trade at once; lasting limit orders only
+             * @default false
+             */
+            post_only?: boolean;
+            /**
+             * Price
+             * @description A multiple of the tick size: the limit. Market, Stop and TakeProfit orders: the price that they will not trade beyond
+             * @default null
+             */
+            price?: string | null;
+            /**
+             * Quantity
+             * @description A multiple of the lot size. Needed, but for Market orders by quote_quantity
+             * @default null
+             * @example 1.0
+             */
+            quantity?: string | null;
+            /**
+             * Quote Quantity
+             * @description Market orders, instead of quantity: quote to spend or to receive at most
+             * @default null
+             */
+            quote_quantity?: string | null;
+            /**
+             * Self Trade Prevention
+             * @description What happens rather than a trade with an order of your own: CancelNewest (the default), CancelOldest, CancelBoth, Decrement, or None: it trades
+             * @default null
+             */
+            self_trade_prevention?: string | null;
+            /**
+             * Side
+             * @default null
+             */
+            side?: string | null;
+            /**
+             * Slide
+             * @description With post_only: take the best price that does not trade instead
+             * @default false
+             */
+            slide?: boolean;
+            /**
+             * Symbol
+             * @default null
+             */
+            symbol?: string | null;
+            /**
+             * Time In Force
+             * @description GTC (the default), GTD, DAY, IOC or FOK; Market: IOC (the default) or FOK; orders with a trigger: GTC, GTD or DAY
+             * @default null
+             */
+            time_in_force?: string | null;
+            /**
+             * Trail
+             * @description TrailingStop: how far behind the best price the trigger follows
+             * @default null
+             */
+            trail?: string | null;
+            /**
+             * Trigger Price
+             * @description Stop, StopLimit, TakeProfit, TakeProfitLimit: fires when a trade reaches it
+             * @default null
+             */
+            trigger_price?: string | null;
+        };
+        /**
          * FaucetRequest
          * @description How much demo money of which asset.
          * @example {
@@ -678,7 +1176,7 @@ export interface components {
              * Liquidity
              * @enum {string}
              */
-            liquidity: "Maker" | "Taker";
+            liquidity: "Maker" | "Taker" | "Auction";
             /**
              * Price
              * @description A decimal number as text
@@ -815,6 +1313,21 @@ export interface components {
              */
             notional_min: string;
             /**
+             * Open Orders Max
+             * @description Live orders an account; null without limit
+             */
+            open_orders_max: number | null;
+            /**
+             * Position Max
+             * @description Base that an account may own or have bids for; null without limit
+             */
+            position_max: string | null;
+            /**
+             * Price Band
+             * @description A ratio around the market's reference; null without a band
+             */
+            price_band: string | null;
+            /**
              * Price Max
              * @description A decimal number as text
              */
@@ -835,7 +1348,7 @@ export interface components {
              * Status
              * @enum {string}
              */
-            status: "Open" | "Halted";
+            status: "Open" | "CancelOnly" | "PostOnly" | "Halted" | "Auction";
             /**
              * Symbol
              * @example BTC/USD
@@ -863,6 +1376,21 @@ export interface components {
             items: components["schemas"]["Market"][];
         };
         /**
+         * MassCancelled
+         * @description What a cancel by scope ended.
+         */
+        MassCancelled: {
+            /** Cancelled */
+            cancelled: number;
+            /**
+             * Order Ids
+             * @description The first 500
+             */
+            order_ids: string[];
+            /** Sequence */
+            sequence: number;
+        };
+        /**
          * Me
          * @description The account that is signed in.
          */
@@ -886,8 +1414,18 @@ export interface components {
          * @description An order in its latest state.
          */
         Order: {
+            /**
+             * Amendments
+             * @description How often it was amended
+             */
+            amendments: number;
             /** Average Price */
             average_price: string | null;
+            /**
+             * Child Order Id
+             * @description The order that this one's fill wakes
+             */
+            child_order_id: string | null;
             /** Client Order Id */
             client_order_id: string | null;
             /**
@@ -896,8 +1434,18 @@ export interface components {
              * @description RFC 3339, UTC, nanoseconds
              */
             created_at: string;
-            /** End Reason */
-            end_reason: ("CANCELLED_BY_OWNER" | "IOC_REMAINDER" | "NO_LIQUIDITY") | null;
+            /** Display Quantity */
+            display_quantity: string | null;
+            /**
+             * End Reason
+             * @description Why it ended without being filled
+             */
+            end_reason: ("CANCELLED_BY_OWNER" | "IOC_REMAINDER" | "NO_LIQUIDITY" | "EXPIRED" | "SELF_TRADE" | "LINKED_ORDER" | "MASS_CANCEL" | "REPLACED" | "PRICE_BAND" | "INSUFFICIENT_FUNDS" | "NOTIONAL_TOO_LARGE" | "POST_ONLY_WOULD_CROSS") | null;
+            /**
+             * Expire At
+             * @description GTD and DAY orders
+             */
+            expire_at: string | null;
             /**
              * Fees
              * @description What was paid, by asset
@@ -918,6 +1466,8 @@ export interface components {
              * @description A decimal number as text
              */
             filled_quote: string;
+            /** Min Quantity */
+            min_quantity: string | null;
             /**
              * Order Id
              * @description An id: decimal digits
@@ -927,9 +1477,24 @@ export interface components {
              * Order Type
              * @enum {string}
              */
-            order_type: "Limit" | "Market";
+            order_type: "Limit" | "Market" | "Stop" | "StopLimit" | "TakeProfit" | "TakeProfitLimit" | "TrailingStop";
+            /**
+             * Other Leg Order Id
+             * @description One cancels the other
+             */
+            other_leg_order_id: string | null;
+            /**
+             * Parent Order Id
+             * @description The order whose fill wakes this one
+             */
+            parent_order_id: string | null;
             /** Post Only */
             post_only: boolean;
+            /**
+             * Prevented Quantity
+             * @description What it would have traded with your own orders
+             */
+            prevented_quantity: string;
             /** Price */
             price: string | null;
             /**
@@ -938,10 +1503,20 @@ export interface components {
              */
             quantity: string;
             /**
+             * Quote Quantity
+             * @description Of a Market order by it
+             */
+            quote_quantity: string | null;
+            /**
              * Remaining Quantity
              * @description A decimal number as text
              */
             remaining_quantity: string;
+            /**
+             * Self Trade Prevention
+             * @enum {string}
+             */
+            self_trade_prevention: "None" | "CancelNewest" | "CancelOldest" | "CancelBoth" | "Decrement";
             /** Sequence */
             sequence: number;
             /**
@@ -949,11 +1524,13 @@ export interface components {
              * @enum {string}
              */
             side: "Buy" | "Sell";
+            /** Slide */
+            slide: boolean;
             /**
              * Status
              * @enum {string}
              */
-            status: "Open" | "PartiallyFilled" | "Filled" | "Cancelled";
+            status: "Waiting" | "Open" | "PartiallyFilled" | "Filled" | "Cancelled" | "Expired" | "Rejected";
             /**
              * Symbol
              * @example BTC/USD
@@ -963,13 +1540,27 @@ export interface components {
              * Time In Force
              * @enum {string}
              */
-            time_in_force: "GTC" | "IOC" | "FOK";
+            time_in_force: "GTC" | "GTD" | "DAY" | "IOC" | "FOK";
+            /** Trail */
+            trail: string | null;
+            /**
+             * Trigger Price
+             * @description A TrailingStop's moves with the market; this is where it was when the order was last reported
+             */
+            trigger_price: string | null;
             /**
              * Updated At
              * Format: date-time
              * @description RFC 3339, UTC, nanoseconds
              */
             updated_at: string;
+            /**
+             * Visible Quantity
+             * @description What an iceberg shows now
+             */
+            visible_quantity: string | null;
+            /** Waiting For */
+            waiting_for: ("Trigger" | "Parent") | null;
         };
         /**
          * OrderFills
@@ -982,12 +1573,82 @@ export interface components {
             next_cursor: string | null;
         };
         /**
+         * OrderList
+         * @description Orders that hang on each other.
+         *
+         *     oco: two `orders` of one side and quantity; when one trades or fires, the other is cancelled. bracket: an `entry`,
+         *     and exits that wait for what it fills; of two exits one cancels the other.
+         * @example {
+         *       "entry": {
+         *         "price": "50000.00",
+         *         "quantity": "1",
+         *         "side": "Buy",
+         *         "symbol": "BTC/USD"
+         *       },
+         *       "kind": "bracket",
+         *       "stop_loss": {
+         *         "order_type": "Stop",
+         *         "trigger_price": "48000.00"
+         *       },
+         *       "take_profit": {
+         *         "order_type": "Limit",
+         *         "price": "55000.00"
+         *       }
+         *     }
+         * @example {
+         *       "kind": "oco",
+         *       "orders": [
+         *         {
+         *           "price": "55000.00",
+         *           "quantity": "1",
+         *           "side": "Sell",
+         *           "symbol": "BTC/USD"
+         *         },
+         *         {
+         *           "order_type": "Stop",
+         *           "quantity": "1",
+         *           "side": "Sell",
+         *           "symbol": "BTC/USD",
+         *           "trigger_price": "48000.00"
+         *         }
+         *       ]
+         *     }
+         */
+        OrderList: {
+            /** @default null */
+            entry?: components["schemas"]["PlaceOrder"] | null;
+            /**
+             * Kind
+             * @description oco or bracket
+             */
+            kind: string;
+            /**
+             * Orders
+             * @default null
+             */
+            orders?: components["schemas"]["PlaceOrder"][] | null;
+            /** @default null */
+            stop_loss?: components["schemas"]["ExitOrder"] | null;
+            /** @default null */
+            take_profit?: components["schemas"]["ExitOrder"] | null;
+        };
+        /**
          * OrderWithFills
          * @description An order and its fills, oldest first.
          */
         OrderWithFills: {
+            /**
+             * Amendments
+             * @description How often it was amended
+             */
+            amendments: number;
             /** Average Price */
             average_price: string | null;
+            /**
+             * Child Order Id
+             * @description The order that this one's fill wakes
+             */
+            child_order_id: string | null;
             /** Client Order Id */
             client_order_id: string | null;
             /**
@@ -996,8 +1657,18 @@ export interface components {
              * @description RFC 3339, UTC, nanoseconds
              */
             created_at: string;
-            /** End Reason */
-            end_reason: ("CANCELLED_BY_OWNER" | "IOC_REMAINDER" | "NO_LIQUIDITY") | null;
+            /** Display Quantity */
+            display_quantity: string | null;
+            /**
+             * End Reason
+             * @description Why it ended without being filled
+             */
+            end_reason: ("CANCELLED_BY_OWNER" | "IOC_REMAINDER" | "NO_LIQUIDITY" | "EXPIRED" | "SELF_TRADE" | "LINKED_ORDER" | "MASS_CANCEL" | "REPLACED" | "PRICE_BAND" | "INSUFFICIENT_FUNDS" | "NOTIONAL_TOO_LARGE" | "POST_ONLY_WOULD_CROSS") | null;
+            /**
+             * Expire At
+             * @description GTD and DAY orders
+             */
+            expire_at: string | null;
             /**
              * Fees
              * @description What was paid, by asset
@@ -1020,6 +1691,8 @@ export interface components {
             filled_quote: string;
             /** Fills */
             fills: components["schemas"]["Fill"][];
+            /** Min Quantity */
+            min_quantity: string | null;
             /**
              * Order Id
              * @description An id: decimal digits
@@ -1029,9 +1702,24 @@ export interface components {
              * Order Type
              * @enum {string}
              */
-            order_type: "Limit" | "Market";
+            order_type: "Limit" | "Market" | "Stop" | "StopLimit" | "TakeProfit" | "TakeProfitLimit" | "TrailingStop";
+            /**
+             * Other Leg Order Id
+             * @description One cancels the other
+             */
+            other_leg_order_id: string | null;
+            /**
+             * Parent Order Id
+             * @description The order whose fill wakes this one
+             */
+            parent_order_id: string | null;
             /** Post Only */
             post_only: boolean;
+            /**
+             * Prevented Quantity
+             * @description What it would have traded with your own orders
+             */
+            prevented_quantity: string;
             /** Price */
             price: string | null;
             /**
@@ -1040,10 +1728,20 @@ export interface components {
              */
             quantity: string;
             /**
+             * Quote Quantity
+             * @description Of a Market order by it
+             */
+            quote_quantity: string | null;
+            /**
              * Remaining Quantity
              * @description A decimal number as text
              */
             remaining_quantity: string;
+            /**
+             * Self Trade Prevention
+             * @enum {string}
+             */
+            self_trade_prevention: "None" | "CancelNewest" | "CancelOldest" | "CancelBoth" | "Decrement";
             /** Sequence */
             sequence: number;
             /**
@@ -1051,11 +1749,13 @@ export interface components {
              * @enum {string}
              */
             side: "Buy" | "Sell";
+            /** Slide */
+            slide: boolean;
             /**
              * Status
              * @enum {string}
              */
-            status: "Open" | "PartiallyFilled" | "Filled" | "Cancelled";
+            status: "Waiting" | "Open" | "PartiallyFilled" | "Filled" | "Cancelled" | "Expired" | "Rejected";
             /**
              * Symbol
              * @example BTC/USD
@@ -1065,13 +1765,27 @@ export interface components {
              * Time In Force
              * @enum {string}
              */
-            time_in_force: "GTC" | "IOC" | "FOK";
+            time_in_force: "GTC" | "GTD" | "DAY" | "IOC" | "FOK";
+            /** Trail */
+            trail: string | null;
+            /**
+             * Trigger Price
+             * @description A TrailingStop's moves with the market; this is where it was when the order was last reported
+             */
+            trigger_price: string | null;
             /**
              * Updated At
              * Format: date-time
              * @description RFC 3339, UTC, nanoseconds
              */
             updated_at: string;
+            /**
+             * Visible Quantity
+             * @description What an iceberg shows now
+             */
+            visible_quantity: string | null;
+            /** Waiting For */
+            waiting_for: ("Trigger" | "Parent") | null;
         };
         /**
          * Orders
@@ -1082,6 +1796,17 @@ export interface components {
             items: components["schemas"]["Order"][];
             /** Next Cursor */
             next_cursor: string | null;
+        };
+        /**
+         * Outcome
+         * @description What one operation of a batch would have been answered: an order or a problem.
+         */
+        Outcome: {
+            /** Order */
+            order: components["schemas"]["OrderWithFills"] | components["schemas"]["AmendedOrder"] | null;
+            problem: components["schemas"]["Problem"] | null;
+            /** Status */
+            status: number;
         };
         /**
          * Part
@@ -1097,6 +1822,152 @@ export interface components {
             [key: string]: components["schemas"]["JsonValue"];
         };
         /**
+         * PlaceOperation
+         * @description Place an order.
+         * @example {
+         *       "order_type": "Limit",
+         *       "price": "50000.00",
+         *       "quantity": "1.0",
+         *       "side": "Buy",
+         *       "symbol": "BTC/USD"
+         *     }
+         * @example {
+         *       "order_type": "Market",
+         *       "quote_quantity": "100",
+         *       "side": "Buy",
+         *       "symbol": "BTC/USD"
+         *     }
+         * @example {
+         *       "order_type": "Stop",
+         *       "quantity": "1",
+         *       "side": "Sell",
+         *       "symbol": "BTC/USD",
+         *       "trigger_price": "45000.00"
+         *     }
+         * @example {
+         *       "order_type": "TrailingStop",
+         *       "quantity": "1",
+         *       "side": "Sell",
+         *       "symbol": "BTC/USD",
+         *       "trail": "500.00"
+         *     }
+         * @example {
+         *       "display_quantity": "1",
+         *       "expire_at": "2030-01-01T00:00:00Z",
+         *       "price": "49000.00",
+         *       "quantity": "10",
+         *       "self_trade_prevention": "CancelOldest",
+         *       "side": "Buy",
+         *       "symbol": "BTC/USD",
+         *       "time_in_force": "GTD"
+         *     }
+         */
+        PlaceOperation: {
+            /**
+             * Client Order Id
+             * @description Yours, unique for ever: makes the order repeatable
+             * @default null
+             */
+            client_order_id?: string | null;
+            /**
+             * Display Quantity
+             * @description An iceberg: how much of it the book shows at a time
+             * @default null
+             */
+            display_quantity?: string | null;
+            /**
+             * Expire At
+             * @description GTD: when it expires (RFC 3339, UTC)
+             * @default null
+             */
+            expire_at?: string | null;
+            /**
+             * Min Quantity
+             * @description Trade at least this at once, or be refused
+             * @default null
+             */
+            min_quantity?: string | null;
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            op: "place";
+            /**
+             * Order Type
+             * @description Limit, Market, Stop, StopLimit, TakeProfit, TakeProfitLimit or TrailingStop
+             * @default Limit
+             * @example Limit
+             */
+            order_type?: string;
+            /**
+             * Post Only
+             * @description Refuse rather than trade at once; lasting limit orders only
+             * @default false
+             */
+            post_only?: boolean;
+            /**
+             * Price
+             * @description A multiple of the tick size: the limit. Market, Stop and TakeProfit orders: the price that they will not trade beyond
+             * @default null
+             */
+            price?: string | null;
+            /**
+             * Quantity
+             * @description A multiple of the lot size. Needed, but for Market orders by quote_quantity
+             * @default null
+             * @example 1.0
+             */
+            quantity?: string | null;
+            /**
+             * Quote Quantity
+             * @description Market orders, instead of quantity: quote to spend or to receive at most
+             * @default null
+             */
+            quote_quantity?: string | null;
+            /**
+             * Self Trade Prevention
+             * @description What happens rather than a trade with an order of your own: CancelNewest (the default), CancelOldest, CancelBoth, Decrement, or None: it trades
+             * @default null
+             */
+            self_trade_prevention?: string | null;
+            /**
+             * Side
+             * @description Buy or Sell
+             * @example Buy
+             */
+            side: string;
+            /**
+             * Slide
+             * @description With post_only: take the best price that does not trade instead
+             * @default false
+             */
+            slide?: boolean;
+            /**
+             * Symbol
+             * @description BTC/USD or BTC-USD
+             * @example BTC/USD
+             */
+            symbol: string;
+            /**
+             * Time In Force
+             * @description GTC (the default), GTD, DAY, IOC or FOK; Market: IOC (the default) or FOK; orders with a trigger: GTC, GTD or DAY
+             * @default null
+             */
+            time_in_force?: string | null;
+            /**
+             * Trail
+             * @description TrailingStop: how far behind the best price the trigger follows
+             * @default null
+             */
+            trail?: string | null;
+            /**
+             * Trigger Price
+             * @description Stop, StopLimit, TakeProfit, TakeProfitLimit: fires when a trade reaches it
+             * @default null
+             */
+            trigger_price?: string | null;
+        };
+        /**
          * PlaceOrder
          * @description A new order. Enumerations are read in any letter case.
          * @example {
@@ -1105,6 +1976,36 @@ export interface components {
          *       "quantity": "1.0",
          *       "side": "Buy",
          *       "symbol": "BTC/USD"
+         *     }
+         * @example {
+         *       "order_type": "Market",
+         *       "quote_quantity": "100",
+         *       "side": "Buy",
+         *       "symbol": "BTC/USD"
+         *     }
+         * @example {
+         *       "order_type": "Stop",
+         *       "quantity": "1",
+         *       "side": "Sell",
+         *       "symbol": "BTC/USD",
+         *       "trigger_price": "45000.00"
+         *     }
+         * @example {
+         *       "order_type": "TrailingStop",
+         *       "quantity": "1",
+         *       "side": "Sell",
+         *       "symbol": "BTC/USD",
+         *       "trail": "500.00"
+         *     }
+         * @example {
+         *       "display_quantity": "1",
+         *       "expire_at": "2030-01-01T00:00:00Z",
+         *       "price": "49000.00",
+         *       "quantity": "10",
+         *       "self_trade_prevention": "CancelOldest",
+         *       "side": "Buy",
+         *       "symbol": "BTC/USD",
+         *       "time_in_force": "GTD"
          *     }
          */
         PlaceOrder: {
@@ -1115,36 +2016,73 @@ export interface components {
              */
             client_order_id?: string | null;
             /**
+             * Display Quantity
+             * @description An iceberg: how much of it the book shows at a time
+             * @default null
+             */
+            display_quantity?: string | null;
+            /**
+             * Expire At
+             * @description GTD: when it expires (RFC 3339, UTC)
+             * @default null
+             */
+            expire_at?: string | null;
+            /**
+             * Min Quantity
+             * @description Trade at least this at once, or be refused
+             * @default null
+             */
+            min_quantity?: string | null;
+            /**
              * Order Type
-             * @description Limit or Market
+             * @description Limit, Market, Stop, StopLimit, TakeProfit, TakeProfitLimit or TrailingStop
              * @default Limit
              * @example Limit
              */
             order_type?: string;
             /**
              * Post Only
-             * @description Refuse rather than trade at once; GTC limit orders only
+             * @description Refuse rather than trade at once; lasting limit orders only
              * @default false
              */
             post_only?: boolean;
             /**
              * Price
-             * @description A multiple of the tick size. Market orders: the price they will not trade beyond
+             * @description A multiple of the tick size: the limit. Market, Stop and TakeProfit orders: the price that they will not trade beyond
              * @default null
              */
             price?: string | null;
             /**
              * Quantity
-             * @description A multiple of the lot size
+             * @description A multiple of the lot size. Needed, but for Market orders by quote_quantity
+             * @default null
              * @example 1.0
              */
-            quantity: string;
+            quantity?: string | null;
+            /**
+             * Quote Quantity
+             * @description Market orders, instead of quantity: quote to spend or to receive at most
+             * @default null
+             */
+            quote_quantity?: string | null;
+            /**
+             * Self Trade Prevention
+             * @description What happens rather than a trade with an order of your own: CancelNewest (the default), CancelOldest, CancelBoth, Decrement, or None: it trades
+             * @default null
+             */
+            self_trade_prevention?: string | null;
             /**
              * Side
              * @description Buy or Sell
              * @example Buy
              */
             side: string;
+            /**
+             * Slide
+             * @description With post_only: take the best price that does not trade instead
+             * @default false
+             */
+            slide?: boolean;
             /**
              * Symbol
              * @description BTC/USD or BTC-USD
@@ -1153,10 +2091,35 @@ export interface components {
             symbol: string;
             /**
              * Time In Force
-             * @description GTC (limit orders' default), IOC (market orders' default) or FOK
+             * @description GTC (the default), GTD, DAY, IOC or FOK; Market: IOC (the default) or FOK; orders with a trigger: GTC, GTD or DAY
              * @default null
              */
             time_in_force?: string | null;
+            /**
+             * Trail
+             * @description TrailingStop: how far behind the best price the trigger follows
+             * @default null
+             */
+            trail?: string | null;
+            /**
+             * Trigger Price
+             * @description Stop, StopLimit, TakeProfit, TakeProfitLimit: fires when a trade reaches it
+             * @default null
+             */
+            trigger_price?: string | null;
+        };
+        /**
+         * PlacedList
+         * @description The orders of a list, in the order in which the request names them.
+         */
+        PlacedList: {
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "oco" | "bracket";
+            /** Orders */
+            orders: components["schemas"]["OrderWithFills"][];
         };
         /**
          * ProbeAnswer
@@ -1179,6 +2142,12 @@ export interface components {
          * @description Why a request was refused (RFC 9457, application/problem+json).
          */
         Problem: {
+            /**
+             * Cancelled Order Ids
+             * @description Cancelled though the request was refused: a replaced order, a list's others
+             * @default null
+             */
+            cancelled_order_ids?: string[] | null;
             /**
              * Code
              * @description 1xxx validation, 2xxx risk, 3xxx matching, 9xxx the edge
@@ -1222,6 +2191,12 @@ export interface components {
              */
             reason: string;
             /**
+             * Refused Order
+             * @description Order lists: which of the orders was refused
+             * @default null
+             */
+            refused_order?: string | null;
+            /**
              * Request Id
              * @default null
              */
@@ -1256,6 +2231,315 @@ export interface components {
             refresh_token: string;
         };
         /**
+         * ReplaceOrder
+         * @description The new order, and what to do if the old one is gone.
+         * @example {
+         *       "order_type": "Limit",
+         *       "price": "50000.00",
+         *       "quantity": "1.0",
+         *       "side": "Buy",
+         *       "symbol": "BTC/USD"
+         *     }
+         * @example {
+         *       "order_type": "Market",
+         *       "quote_quantity": "100",
+         *       "side": "Buy",
+         *       "symbol": "BTC/USD"
+         *     }
+         * @example {
+         *       "order_type": "Stop",
+         *       "quantity": "1",
+         *       "side": "Sell",
+         *       "symbol": "BTC/USD",
+         *       "trigger_price": "45000.00"
+         *     }
+         * @example {
+         *       "order_type": "TrailingStop",
+         *       "quantity": "1",
+         *       "side": "Sell",
+         *       "symbol": "BTC/USD",
+         *       "trail": "500.00"
+         *     }
+         * @example {
+         *       "display_quantity": "1",
+         *       "expire_at": "2030-01-01T00:00:00Z",
+         *       "price": "49000.00",
+         *       "quantity": "10",
+         *       "self_trade_prevention": "CancelOldest",
+         *       "side": "Buy",
+         *       "symbol": "BTC/USD",
+         *       "time_in_force": "GTD"
+         *     }
+         */
+        ReplaceOrder: {
+            /**
+             * Client Order Id
+             * @description Yours, unique for ever: makes the order repeatable
+             * @default null
+             */
+            client_order_id?: string | null;
+            /**
+             * Display Quantity
+             * @description An iceberg: how much of it the book shows at a time
+             * @default null
+             */
+            display_quantity?: string | null;
+            /**
+             * Expire At
+             * @description GTD: when it expires (RFC 3339, UTC)
+             * @default null
+             */
+            expire_at?: string | null;
+            /**
+             * Min Quantity
+             * @description Trade at least this at once, or be refused
+             * @default null
+             */
+            min_quantity?: string | null;
+            /**
+             * Mode
+             * @description stop_on_failure, or allow_failure: place in any case
+             * @default stop_on_failure
+             */
+            mode?: string;
+            /**
+             * Order Type
+             * @description Limit, Market, Stop, StopLimit, TakeProfit, TakeProfitLimit or TrailingStop
+             * @default Limit
+             * @example Limit
+             */
+            order_type?: string;
+            /**
+             * Post Only
+             * @description Refuse rather than trade at once; lasting limit orders only
+             * @default false
+             */
+            post_only?: boolean;
+            /**
+             * Price
+             * @description A multiple of the tick size: the limit. Market, Stop and TakeProfit orders: the price that they will not trade beyond
+             * @default null
+             */
+            price?: string | null;
+            /**
+             * Quantity
+             * @description A multiple of the lot size. Needed, but for Market orders by quote_quantity
+             * @default null
+             * @example 1.0
+             */
+            quantity?: string | null;
+            /**
+             * Quote Quantity
+             * @description Market orders, instead of quantity: quote to spend or to receive at most
+             * @default null
+             */
+            quote_quantity?: string | null;
+            /**
+             * Self Trade Prevention
+             * @description What happens rather than a trade with an order of your own: CancelNewest (the default), CancelOldest, CancelBoth, Decrement, or None: it trades
+             * @default null
+             */
+            self_trade_prevention?: string | null;
+            /**
+             * Side
+             * @description Buy or Sell
+             * @example Buy
+             */
+            side: string;
+            /**
+             * Slide
+             * @description With post_only: take the best price that does not trade instead
+             * @default false
+             */
+            slide?: boolean;
+            /**
+             * Symbol
+             * @description BTC/USD or BTC-USD
+             * @example BTC/USD
+             */
+            symbol: string;
+            /**
+             * Time In Force
+             * @description GTC (the default), GTD, DAY, IOC or FOK; Market: IOC (the default) or FOK; orders with a trigger: GTC, GTD or DAY
+             * @default null
+             */
+            time_in_force?: string | null;
+            /**
+             * Trail
+             * @description TrailingStop: how far behind the best price the trigger follows
+             * @default null
+             */
+            trail?: string | null;
+            /**
+             * Trigger Price
+             * @description Stop, StopLimit, TakeProfit, TakeProfitLimit: fires when a trade reaches it
+             * @default null
+             */
+            trigger_price?: string | null;
+        };
+        /**
+         * ReplacedOrder
+         * @description The new order, and the one that it replaced.
+         */
+        ReplacedOrder: {
+            /**
+             * Amendments
+             * @description How often it was amended
+             */
+            amendments: number;
+            /** Average Price */
+            average_price: string | null;
+            /**
+             * Cancel Refused
+             * @description Why the old order could not be cancelled
+             */
+            cancel_refused: string | null;
+            /**
+             * Child Order Id
+             * @description The order that this one's fill wakes
+             */
+            child_order_id: string | null;
+            /** Client Order Id */
+            client_order_id: string | null;
+            /**
+             * Created At
+             * Format: date-time
+             * @description RFC 3339, UTC, nanoseconds
+             */
+            created_at: string;
+            /** Display Quantity */
+            display_quantity: string | null;
+            /**
+             * End Reason
+             * @description Why it ended without being filled
+             */
+            end_reason: ("CANCELLED_BY_OWNER" | "IOC_REMAINDER" | "NO_LIQUIDITY" | "EXPIRED" | "SELF_TRADE" | "LINKED_ORDER" | "MASS_CANCEL" | "REPLACED" | "PRICE_BAND" | "INSUFFICIENT_FUNDS" | "NOTIONAL_TOO_LARGE" | "POST_ONLY_WOULD_CROSS") | null;
+            /**
+             * Expire At
+             * @description GTD and DAY orders
+             */
+            expire_at: string | null;
+            /**
+             * Fees
+             * @description What was paid, by asset
+             * @example {
+             *       "BTC": "0.001"
+             *     }
+             */
+            fees: {
+                [key: string]: string;
+            };
+            /**
+             * Filled Quantity
+             * @description A decimal number as text
+             */
+            filled_quantity: string;
+            /**
+             * Filled Quote
+             * @description A decimal number as text
+             */
+            filled_quote: string;
+            /** Fills */
+            fills: components["schemas"]["Fill"][];
+            /** Min Quantity */
+            min_quantity: string | null;
+            /**
+             * Order Id
+             * @description An id: decimal digits
+             */
+            order_id: string;
+            /**
+             * Order Type
+             * @enum {string}
+             */
+            order_type: "Limit" | "Market" | "Stop" | "StopLimit" | "TakeProfit" | "TakeProfitLimit" | "TrailingStop";
+            /**
+             * Other Leg Order Id
+             * @description One cancels the other
+             */
+            other_leg_order_id: string | null;
+            /**
+             * Parent Order Id
+             * @description The order whose fill wakes this one
+             */
+            parent_order_id: string | null;
+            /** Post Only */
+            post_only: boolean;
+            /**
+             * Prevented Quantity
+             * @description What it would have traded with your own orders
+             */
+            prevented_quantity: string;
+            /** Price */
+            price: string | null;
+            /**
+             * Quantity
+             * @description A decimal number as text
+             */
+            quantity: string;
+            /**
+             * Quote Quantity
+             * @description Of a Market order by it
+             */
+            quote_quantity: string | null;
+            /**
+             * Remaining Quantity
+             * @description A decimal number as text
+             */
+            remaining_quantity: string;
+            /** @description In its final state; null where allow_failure let it pass */
+            replaced: components["schemas"]["OrderWithFills"] | null;
+            /**
+             * Self Trade Prevention
+             * @enum {string}
+             */
+            self_trade_prevention: "None" | "CancelNewest" | "CancelOldest" | "CancelBoth" | "Decrement";
+            /** Sequence */
+            sequence: number;
+            /**
+             * Side
+             * @enum {string}
+             */
+            side: "Buy" | "Sell";
+            /** Slide */
+            slide: boolean;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "Waiting" | "Open" | "PartiallyFilled" | "Filled" | "Cancelled" | "Expired" | "Rejected";
+            /**
+             * Symbol
+             * @example BTC/USD
+             */
+            symbol: string;
+            /**
+             * Time In Force
+             * @enum {string}
+             */
+            time_in_force: "GTC" | "GTD" | "DAY" | "IOC" | "FOK";
+            /** Trail */
+            trail: string | null;
+            /**
+             * Trigger Price
+             * @description A TrailingStop's moves with the market; this is where it was when the order was last reported
+             */
+            trigger_price: string | null;
+            /**
+             * Updated At
+             * Format: date-time
+             * @description RFC 3339, UTC, nanoseconds
+             */
+            updated_at: string;
+            /**
+             * Visible Quantity
+             * @description What an iceberg shows now
+             */
+            visible_quantity: string | null;
+            /** Waiting For */
+            waiting_for: ("Trigger" | "Parent") | null;
+        };
+        /**
          * Session
          * @description A new session.
          */
@@ -1283,6 +2567,28 @@ export interface components {
             username: string;
         };
         /**
+         * TestedOrder
+         * @description What an order that was only tested would need and trade now.
+         */
+        TestedOrder: {
+            needed: components["schemas"]["AssetAmount"];
+            /**
+             * Price
+             * @description The limit, slid where it would have slid
+             */
+            price: string | null;
+            /**
+             * Symbol
+             * @example BTC/USD
+             */
+            symbol: string;
+            /**
+             * Trades At Once
+             * @description With the book as it is published
+             */
+            trades_at_once: string;
+        };
+        /**
          * TokenPair
          * @description An access token for `Authorization: Bearer` and the refresh token for the next pair.
          */
@@ -1307,6 +2613,11 @@ export interface components {
          * @description A public trade; side is the taker's.
          */
         Trade: {
+            /**
+             * Auction
+             * @description Nobody took: side is Buy then
+             */
+            auction: boolean;
             /**
              * Executed At
              * Format: date-time
@@ -2336,6 +3647,114 @@ export interface operations {
             };
         };
     };
+    place_order_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OrderList"];
+            };
+        };
+        responses: {
+            /** @description Sent before under the same client order id: its first result */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlacedList"];
+                };
+            };
+            /** @description Accepted */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlacedList"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description In conflict with what has happened before */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than 64 KB */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not application/json */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: a field, a limit or the state of the market or account does not allow it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something broke on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Starting, standing by, overloaded or halted: ask again */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_orders: {
         parameters: {
             query?: {
@@ -2511,6 +3930,166 @@ export interface operations {
             };
         };
     };
+    cancel_orders: {
+        parameters: {
+            query?: {
+                /** @description One market only */
+                symbol?: string;
+                /** @description Buy or Sell only */
+                side?: string;
+                /** @description Limit prices from this on; needs symbol */
+                price_from?: string;
+                /** @description Limit prices up to this; needs symbol */
+                price_to?: string;
+                /** @description Client order ids that begin so */
+                client_order_id_prefix?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How many were cancelled */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MassCancelled"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: a field, a limit or the state of the market or account does not allow it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something broke on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Starting, standing by, overloaded or halted: ask again */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    batch_orders: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Batch"];
+            };
+        };
+        responses: {
+            /** @description What became of each operation */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BatchOutcomes"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than 64 KB */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not application/json */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: a field, a limit or the state of the market or account does not allow it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something broke on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Starting, standing by, overloaded or halted: ask again */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_order_by_client_id: {
         parameters: {
             query?: never;
@@ -2544,6 +4123,96 @@ export interface operations {
             };
             /** @description Not found */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: a field, a limit or the state of the market or account does not allow it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something broke on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Starting, standing by, overloaded or halted: ask again */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    test_order: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PlaceOrder"];
+            };
+        };
+        responses: {
+            /** @description It would be accepted now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TestedOrder"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than 64 KB */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not application/json */
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2733,6 +4402,117 @@ export interface operations {
             };
         };
     };
+    amend_order: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description An order's id */
+                order_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AmendOrder"];
+            };
+        };
+        responses: {
+            /** @description The order as it is now, and its place in the queue */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AmendedOrder"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description In conflict with what has happened before */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than 64 KB */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not application/json */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: a field, a limit or the state of the market or account does not allow it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something broke on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Starting, standing by, overloaded or halted: ask again */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     cancel_order: {
         parameters: {
             query?: never;
@@ -2775,6 +4555,126 @@ export interface operations {
             };
             /** @description In conflict with what has happened before */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: a field, a limit or the state of the market or account does not allow it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something broke on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Starting, standing by, overloaded or halted: ask again */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replace_order: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description An order's id */
+                order_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReplaceOrder"];
+            };
+        };
+        responses: {
+            /** @description Sent before under the same client order id: its first result */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReplacedOrder"];
+                };
+            };
+            /** @description Accepted */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReplacedOrder"];
+                };
+            };
+            /** @description The request cannot be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description In conflict with what has happened before */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than 64 KB */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is not application/json */
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };

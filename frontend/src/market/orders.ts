@@ -5,13 +5,16 @@ interface OrderLike {
   readonly order_id: string;
   readonly status: string;
   readonly filled_quantity: string;
+  readonly sequence: number;
 }
 
 /** Bounds of the orders kept in memory. At the bound the oldest are dropped; the server has them all. */
 export const OPEN_MAX = 500;
 const ENDED_MAX = 100;
 
-export const isOpen = (order: { status: string }): boolean => order.status === "Open" || order.status === "PartiallyFilled";
+const LIVE = ["Waiting", "Open", "PartiallyFilled"];
+
+export const isOpen = (order: { status: string }): boolean => LIVE.includes(order.status);
 
 /** Newest first: ids are the positions of their commands in the journal. */
 export function byNewest(a: { order_id: string }, b: { order_id: string }): number {
@@ -24,6 +27,7 @@ function compareIds(a: string, b: string): number {
 
 function isLater(order: OrderLike, known: OrderLike): boolean {
   if (isOpen(order) !== isOpen(known)) return isOpen(known);
+  if (order.sequence !== known.sequence) return order.sequence > known.sequence;
   return compare(decimal(order.filled_quantity), decimal(known.filled_quantity)) >= 0;
 }
 

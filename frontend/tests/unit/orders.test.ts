@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 
 import { isOpen, mergeOrders, OPEN_MAX } from "@/market/orders";
 
-const order = (id: number, status = "Open", filled = "0") => ({ order_id: String(id), status, filled_quantity: filled });
+const order = (id: number, status = "Open", filled = "0", sequence = id) => ({ order_id: String(id), status, filled_quantity: filled, sequence });
 
 describe("merging orders", () => {
   test("newest comes first, by number and not by letter", () => {
@@ -18,6 +18,18 @@ describe("merging orders", () => {
     const held = mergeOrders([], [order(1, "PartiallyFilled", "0.50")]);
     expect(mergeOrders(held, [order(1, "Open", "0")])[0]?.filled_quantity).toBe("0.50");
     expect(mergeOrders(held, [order(1, "PartiallyFilled", "0.6")])[0]?.filled_quantity).toBe("0.6");
+  });
+
+  test("an amendment is newer than what was known before it, though nothing was filled", () => {
+    const amended = { ...order(1, "Open", "0", 7), quantity: "2" };
+    const known = { ...order(1, "Open", "0", 5), quantity: "1" };
+    expect(mergeOrders([known], [amended])[0]?.quantity).toBe("2");
+    expect(mergeOrders([amended], [known])[0]?.quantity).toBe("2");
+  });
+
+  test("an order that waits is open", () => {
+    expect(isOpen(order(1, "Waiting"))).toBe(true);
+    expect(isOpen(order(1, "Expired"))).toBe(false);
   });
 
   test("the list is bounded, and ended orders never push open ones out", () => {

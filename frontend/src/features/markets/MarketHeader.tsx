@@ -62,7 +62,7 @@ function Figure({ title, feed, read, className = "" }: {
   );
 }
 
-const CLOSED_STATUSES = ["Halted", "CancelOnly", "PostOnly"] as const;
+const CLOSED_STATUSES = ["Halted", "CancelOnly", "PostOnly", "Auction"] as const;
 
 function MarketStatus({ status }: { readonly status: string }) {
   const closed = CLOSED_STATUSES.find((name) => name === status);

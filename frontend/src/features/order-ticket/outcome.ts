@@ -15,7 +15,11 @@ export function outcomeText(order: Order, asset: string): string {
       return t("ticket.partly", { filled, quantity, asset });
     case "Open":
       return t("ticket.resting", { side: t(`ticket.${order.side}`), quantity, asset });
+    case "Waiting":
+      return t("ticket.waiting", { side: t(`ticket.${order.side}`), quantity, asset });
     case "Cancelled":
+    case "Expired":
+    case "Rejected":
       return t("ticket.ended", { filled, quantity, asset });
   }
 }

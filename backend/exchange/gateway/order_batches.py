@@ -1,0 +1,301 @@
+"""Several operations in one request: a batch of them, each with an outcome, and orders that hang on each other."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope
+
+from engine.records import Contingency, OrderType, Reason, Side
+from exchange.contracts import commands
+from exchange.contracts.events import find_refusal
+from exchange.contracts.refusals import EdgeReason, Refused, refuse
+from exchange.contracts.units import Market
+from exchange.gateway.explain import explain
+from exchange.gateway.json_endpoint import Answer, Endpoint, decode, read_json_body
+from exchange.gateway.order_changes import AmendRequest, OrderChanges
+from exchange.gateway.order_entry import OrderEntry, render_all
+from exchange.gateway.order_request import LASTING, OrderRequest, check_order_id, check_side, place_command
+from exchange.storage.journal import Entry
+
+BATCH_PATH, LIST_PATH = "/api/v1/orders/batch", "/api/v1/order-lists"
+OPERATIONS_MAX = 50
+LIST_KINDS = "oco or bracket"
+
+
+class PlaceOperation(OrderRequest, tag_field="op", tag="place", forbid_unknown_fields=True):
+    """Place an order."""
+
+
+class CancelOperation(msgspec.Struct, tag_field="op", tag="cancel", forbid_unknown_fields=True):
+    """Cancel an order."""
+
+    order_id: object = None
+
+
+class AmendOperation(AmendRequest, tag_field="op", tag="amend", forbid_unknown_fields=True):
+    """Amend an order."""
+
+    order_id: object = None
+
+
+Operation = PlaceOperation | CancelOperation | AmendOperation
+
+
+class BatchRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of POST /api/v1/orders/batch."""
+
+    operations: list[Operation]
+
+
+class OrderListRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of POST /api/v1/order-lists: ``orders`` of an oco; ``entry`` and one or both exits of a bracket."""
+
+    kind: object = None
+    orders: list[OrderRequest] | None = None
+    entry: OrderRequest | None = None
+    take_profit: OrderRequest | None = None
+    stop_loss: OrderRequest | None = None
+
+
+_batch_decoder = msgspec.json.Decoder(BatchRequest)
+_list_decoder = msgspec.json.Decoder(OrderListRequest)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """An operation as a command, and what makes its answer of the journal entry."""
+
+    command: bytearray
+    client_order_id: str | None
+    finish: Callable[[Entry, bool], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Leg:
+    """An order of a list: its name in the request, and its command."""
+
+    name: str
+    command: bytearray
+    client_order_id: str | None
+
+
+class OrderBatches:
+    """Serves batches and order lists."""
+
+    def __init__(self, entry: OrderEntry, changes: OrderChanges) -> None:
+        self._entry = entry
+        self._changes = changes
+        self._exchange = entry.exchange
+
+    def routes(self) -> list[BaseRoute]:
+        """The routes, to be put before FastAPI's own."""
+        return [
+            Route(BATCH_PATH, Endpoint(self._batch), methods=["POST"]),
+            Route(LIST_PATH, Endpoint(self._list), methods=["POST"]),
+        ]
+
+    # Batches
+
+    async def _batch(self, scope: Scope, receive: Receive) -> Answer:
+        account = self._entry.account(scope)
+        body = await read_json_body(scope, receive)
+        request = decode(_batch_decoder, body, "batch", BatchRequest.__struct_fields__)
+        return 200, {"outcomes": await self.carry_out(account, request.operations)}
+
+    async def carry_out(self, account: int, operations: list[Operation]) -> list[dict[str, Any]]:
+        """Carry out operations, durable in one commit, and return an outcome each. One's refusal stops no other."""
+        if not 1 <= len(operations) <= OPERATIONS_MAX:
+            limit = f"1 to {OPERATIONS_MAX}"
+            detail = f"a batch has {limit} operations, this one {len(operations)}; nothing was done"
+            raise refuse(EdgeReason.FIELD_INVALID, detail, field="operations", limit=limit)
+        steps = [await self._step(account, operation) for operation in operations]
+        sent = [step for step in steps if isinstance(step, _Step)]
+        pairs = [(step.command, step.client_order_id) for step in sent]
+        results = iter(await self._exchange.corridor.place_all(account, pairs) if pairs else [])
+        outcomes = []
+        for step in steps:
+            result = next(results) if isinstance(step, _Step) else step
+            outcomes.append(await _outcome(step, result))
+        return outcomes
+
+    async def _step(self, account: int, operation: Operation) -> _Step | Refused:
+        try:
+            if isinstance(operation, PlaceOperation):
+                return self._place_step(account, operation)
+            order_id = check_order_id(operation.order_id)
+            if isinstance(operation, CancelOperation):
+                return self._cancel_step(account, order_id)
+            return await self._amend_step(account, order_id, operation)
+        except Refused as refused:
+            return refused
+
+    def _place_step(self, account: int, operation: PlaceOperation) -> _Step:
+        market = self._exchange.catalogue.market(operation.symbol)
+        command, client_order_id = place_command(account, market, operation)
+
+        async def finish(entry: Entry, was_there: bool) -> Answer:
+            return 200 if was_there else 201, self._entry.placed(entry, market)
+
+        return _Step(command, client_order_id, finish)
+
+    def _cancel_step(self, account: int, order_id: int) -> _Step:
+        async def finish(entry: Entry, was_there: bool) -> Answer:
+            return 200, await self._entry.cancelled(account, order_id, entry)
+
+        return _Step(commands.cancel(account, order_id), None, finish)
+
+    async def _amend_step(self, account: int, order_id: int, operation: AmendOperation) -> _Step:
+        command = await self._changes.amend_command(account, order_id, operation)
+
+        async def finish(entry: Entry, was_there: bool) -> Answer:
+            return 200, await self._changes.amended(command, entry)
+
+        return _Step(command, None, finish)
+
+    # Order lists
+
+    async def _list(self, scope: Scope, receive: Receive) -> Answer:
+        account = self._entry.account(scope)
+        body = await read_json_body(scope, receive)
+        return await self.place_list(account, decode(_list_decoder, body, "list", OrderListRequest.__struct_fields__))
+
+    async def place_list(self, account: int, request: OrderListRequest) -> Answer:
+        """Place orders that hang on each other: all, or none that stays. Raises Refused."""
+        kind = request.kind.lower() if isinstance(request.kind, str) else None
+        if kind == "oco":
+            market, legs = self._oco(account, request)
+        elif kind == "bracket":
+            market, legs = self._bracket(account, request)
+        else:
+            raise refuse(EdgeReason.FIELD_INVALID, f"kind must be {LIST_KINDS}", field="kind", limit=LIST_KINDS)
+        pairs = [(leg.command, leg.client_order_id) for leg in legs]
+        results = await self._exchange.corridor.place_all(account, pairs, linked=True)
+        entries: list[Entry] = []
+        was_there = True
+        for leg, result in zip(legs, results, strict=True):
+            entry, known = (None, False) if isinstance(result, Refused) else result
+            refusal = result if isinstance(result, Refused) else self._refusal_of(result[0], market)
+            if refusal is not None:
+                raise await self._taken_back(account, leg, refusal, results)
+            assert entry is not None
+            entries.append(entry)
+            was_there &= known
+        rendered = dict(zip((leg.name for leg in legs), render_all(entries, market), strict=True))
+        ordered = [rendered[name] for name in sorted(rendered, key=_NAMES.index)]
+        return 200 if was_there else 201, {"kind": kind, "orders": ordered}
+
+    def _refusal_of(self, entry: Entry, market: Market) -> Refused | None:
+        refusal = find_refusal(entry.events)
+        return None if refusal is None else Refused(explain(refusal, entry, market, self._exchange))
+
+    async def _taken_back(
+        self, account: int, leg: _Leg, refused: Refused, results: "list[tuple[Entry, bool] | Refused]"
+    ) -> Refused:
+        """Cancel the orders of a list that were taken before one was refused, and return that one's refusal."""
+        taken = [result[0] for result in results if not isinstance(result, Refused)]
+        cancelled = []
+        for entry in taken:
+            if find_refusal(entry.events) is None:
+                await self._exchange.corridor.submit(commands.cancel(account, entry.sequence))
+                cancelled.append(str(entry.sequence))
+        extra = (*refused.refusal.extra, ("refused_order", leg.name), ("cancelled_order_ids", cancelled))
+        return Refused(replace(refused.refusal, extra=extra))
+
+    def _oco(self, account: int, request: OrderListRequest) -> tuple[Market, list[_Leg]]:
+        """The conditional leg first: it cannot trade before the other is there."""
+        orders = request.orders or []
+        if len(orders) != 2 or request.entry or request.take_profit or request.stop_loss:
+            limit = "orders: exactly two"
+            raise refuse(EdgeReason.FIELD_INVALID, f"an oco has {limit}", field="orders", limit=limit)
+        market = self._exchange.catalogue.market(orders[0].symbol)
+        legs = [self._leg(account, market, name, order) for name, order in zip(_NAMES, orders, strict=False)]
+        legs.sort(key=lambda leg: commands.read_order(leg.command).order_type == OrderType.LIMIT)
+        _check_pair(legs, market)
+        _hang(legs[1], Contingency.ONE_CANCELS_OTHER)
+        return market, legs
+
+    def _bracket(self, account: int, request: OrderListRequest) -> tuple[Market, list[_Leg]]:
+        """The exits first, asleep; then the entry, whose end wakes them for what it filled."""
+        entry = request.entry
+        given = {"take_profit": request.take_profit, "stop_loss": request.stop_loss}
+        exits = {name: order for name, order in given.items() if order is not None}
+        if entry is None or not exits or request.orders is not None:
+            limit = "entry, and take_profit or stop_loss or both"
+            raise refuse(EdgeReason.FIELD_INVALID, f"a bracket has {limit}", field="entry", limit=limit)
+        market = self._exchange.catalogue.market(entry.symbol)
+        other_side = "Sell" if check_side(entry.side) == Side.BUY else "Buy"
+        for order in exits.values():
+            order.symbol = entry.symbol if order.symbol is None else order.symbol
+            order.side = other_side if order.side is None else order.side
+            order.quantity = entry.quantity if order.quantity is None else order.quantity
+        legs = [self._leg(account, market, name, order) for name, order in exits.items()]
+        legs.sort(key=lambda leg: commands.read_order(leg.command).order_type == OrderType.LIMIT)
+        _check_pair(legs, market)
+        _hang(legs[0], Contingency.WAITS_FOR_PARENT)
+        for leg in legs[1:]:
+            _hang(leg, Contingency.ONE_CANCELS_OTHER)
+        parent = self._leg(account, market, "entry", entry)
+        _hang(parent, Contingency.ONE_TRIGGERS_OTHER)
+        return market, [*legs, parent]
+
+    def _leg(self, account: int, market: Market, name: str, order: OrderRequest) -> _Leg:
+        if self._exchange.catalogue.market(order.symbol) is not market:
+            limit = market.symbol
+            detail = f"the orders of a list are in one market: {name} must be in {limit}"
+            raise refuse(Reason.LINK_INVALID, detail, field=f"{name}.symbol", limit=limit, nearest=limit)
+        try:
+            return _Leg(name, *place_command(account, market, order))
+        except Refused as refused:
+            refusal = refused.refusal
+            field = f"{name}.{refusal.field}" if refusal.field else None
+            raise Refused(replace(refusal, field=field)) from None
+
+
+_NAMES = ("orders[0]", "orders[1]", "entry", "take_profit", "stop_loss")
+
+
+def _hang(leg: _Leg, contingency: Contingency) -> None:
+    leg.command[commands.CONTINGENCY] = contingency
+    order = commands.read_order(leg.command)
+    if contingency == Contingency.ONE_TRIGGERS_OTHER:
+        return
+    if order.time_in_force not in LASTING:
+        detail = f"{leg.name} must last, for it may have to wait: its time_in_force must be GTC, GTD or DAY"
+        raise refuse(
+            Reason.LINK_INVALID, detail, field=f"{leg.name}.time_in_force", limit="GTC, GTD or DAY", nearest="GTC"
+        )
+    if contingency == Contingency.WAITS_FOR_PARENT and order.min_quantity_lots:
+        detail = f"{leg.name} waits: it trades nothing at once that could have a min_quantity"
+        raise refuse(Reason.MIN_QUANTITY_INVALID, detail, field=f"{leg.name}.min_quantity", limit="none")
+
+
+def _check_pair(legs: list[_Leg], market: Market) -> None:
+    """Two legs of which one cancels the other are of one side and quantity, and not both at a limit."""
+    if len(legs) < 2:
+        return
+    first, second = (commands.read_order(leg.command) for leg in legs)
+    name = legs[1].name
+    if first.side != second.side:
+        raise refuse(Reason.LINK_INVALID, "both legs must be of one side", field=f"{name}.side", limit="one side")
+    if first.quantity_lots != second.quantity_lots:
+        text = market.quantity_text(first.quantity_lots)
+        detail = "both legs must be of one quantity"
+        raise refuse(Reason.LINK_INVALID, detail, field=f"{name}.quantity", limit=text, nearest=text)
+    if first.order_type == second.order_type == OrderType.LIMIT:
+        limit = "one Limit, one with a trigger"
+        detail = "two Limit orders on one side need no link: one of the legs must wait for a trigger"
+        raise refuse(Reason.LINK_INVALID, detail, field=f"{name}.order_type", limit=limit, nearest="StopLimit")
+
+
+async def _outcome(step: _Step | Refused, result: "tuple[Entry, bool] | Refused") -> dict[str, Any]:
+    """What became of one operation: its status, and the order or the problem that a request of its own would get."""
+    try:
+        if isinstance(result, Refused) or isinstance(step, Refused):
+            raise result if isinstance(result, Refused) else step  # type: ignore[misc]
+        status, order = await step.finish(*result)
+        return {"status": status, "order": order, "problem": None}
+    except Refused as refused:
+        return {"status": refused.refusal.status, "order": None, "problem": refused.refusal.problem()}
