@@ -213,7 +213,7 @@ class Event(NamedTuple):
     padding: bytes = b""
 
 
-_VIEWS = {EventKind.TRADED: EVENT, EventKind.PREVENTED: EVENT, EventKind.MODE_CHANGED: MODE_EVENT}
+VIEWS = {EventKind.TRADED: EVENT, EventKind.PREVENTED: EVENT, EventKind.MODE_CHANGED: MODE_EVENT}
 assert all(set(view.names or ()) <= set(Event._fields) for view in (EVENT, ORDER_EVENT, MODE_EVENT))
 
 
@@ -224,7 +224,7 @@ def read_events(data: bytes) -> list[Event]:
 
 
 def _read_event(data: bytes) -> Event:
-    view = _VIEWS.get(EventKind(data[0]), ORDER_EVENT)
+    view = VIEWS.get(EventKind(data[0]), ORDER_EVENT)
     values = dict(zip(view.names or (), np.frombuffer(data, dtype=view).tolist()[0], strict=True))
     assert not any(values.get("padding", b"")), "what a kind does not use is zero"
     return Event(**{**values, "kind": EventKind(data[0]), "padding": b""})
