@@ -2,10 +2,10 @@
 from libc.stdint cimport int64_t, uint32_t
 
 from engine.matching.ladder cimport (
-    Ladder, Level, ladder_close, ladder_level, ladder_occupy, ladder_open, ladder_reserve, ladder_vacate,
+    Ladder, Level, ladder_close, ladder_level, ladder_occupy, ladder_open, ladder_reserve, ladder_vacate, next_price,
 )
-from engine.matching.orders cimport Order, OrderPool
-from engine.matching.types cimport BUY
+from engine.matching.orders cimport Order, OrderPool, pool_remove
+from engine.matching.types cimport BUY, int128_t
 
 cdef struct Book:
     Ladder bids
@@ -92,3 +92,19 @@ cdef inline void dequeue(Ladder* ladder, OrderPool* pool, uint32_t price, uint32
     level.count -= 1
     if level.count == 0:
         ladder_vacate(ladder, price)
+
+cdef inline void pop_head(OrderPool* pool, Level* level) noexcept nogil:
+    # The oldest order of a level is filled: recycle its record. Whoever empties a level vacates it.
+    cdef uint32_t index = level.head
+    unlink(pool, level, &pool.orders[index])
+    level.count -= 1
+    pool_remove(pool, index)
+
+cdef inline int64_t resting_lots(Ladder* ladder, int64_t limit, int64_t enough) noexcept nogil:
+    # What rests at a limit or better, as far as that is enough.
+    cdef int64_t price = ladder.best
+    cdef int128_t total = 0
+    while total < enough and crosses(ladder, price, limit):
+        total += ladder_level(ladder, <uint32_t>price).total_lots
+        price = next_price(ladder, <uint32_t>price)
+    return enough if total > enough else <int64_t>total
