@@ -44,6 +44,9 @@ PORT_OF = {port.role: port.number for port in PORTS}
 FAUCET_DAILY_LIMITS: Mapping[str, str] = {"USD": "10000000", "BTC": "10000", "ETH": "100000"}
 
 JWT_SECRET_BYTES_MIN = 32
+#: What one key, or the sessions of one account, may ask for a second, unless the operator says otherwise. On a machine
+#: of one's own that is more than the machine answers.
+REQUESTS_PER_S = {"production": 100, "development": 10_000}
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 REPOSITORY_FRONTEND = Path(__file__).resolve().parents[2] / "frontend" / "dist"
 
@@ -73,6 +76,8 @@ class Settings:
     cors_origins: tuple[str, ...]
     frontend_dir: Path
     faucet: bool
+    requests_per_s: int  # by weight: most requests weigh 1
+    cancels_per_s: int
     snapshots_kept: int  # of the engine's state, spread over the journal: how near a look into the past begins
 
     @classmethod
@@ -103,6 +108,8 @@ class Settings:
             cors_origins=reader.origins("EXCHANGE_CORS_ORIGINS", f"http://localhost:{PORT_OF['frontend-development']}"),
             frontend_dir=Path(reader.text("EXCHANGE_FRONTEND_DIR") or REPOSITORY_FRONTEND).expanduser(),
             faucet=reader.choice("EXCHANGE_FAUCET", "off" if production else "on", ("on", "off")) == "on",
+            requests_per_s=reader.number("EXCHANGE_REQUESTS_PER_S", REQUESTS_PER_S[environment], 1, 1_000_000),
+            cancels_per_s=reader.number("EXCHANGE_CANCELS_PER_S", REQUESTS_PER_S[environment], 1, 1_000_000),
             snapshots_kept=reader.number("EXCHANGE_SNAPSHOTS_KEPT", 256, 2, 100_000),
         )
         reader.problems += _secret_problems(settings)

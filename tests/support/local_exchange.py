@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from engine.records import MarketState
 from exchange.contracts import commands, events
@@ -17,7 +17,12 @@ from exchange.contracts.catalogue import Catalogue
 from exchange.contracts.refusals import EdgeReason, Refused, refuse
 from exchange.corridor.genesis import genesis
 from exchange.corridor.live import Live
+from exchange.gateway.app import create_app
 from exchange.gateway.context import Exchange, Role
+from exchange.gateway.foresight import Foresight
+from exchange.gateway.order_batches import OrderBatches
+from exchange.gateway.order_changes import OrderChanges
+from exchange.gateway.order_entry import FrontDoor, OrderEntry
 from exchange.projections.runner import ProjectionRunner
 from exchange.settings import Settings
 from exchange.storage.database import Database, open_database
@@ -108,7 +113,7 @@ async def local_exchange(database_url: str, **changes: str) -> AsyncIterator[Exc
 
 
 @asynccontextmanager
-async def serving(app: FastAPI) -> AsyncIterator[aiohttp.ClientSession]:
+async def serving(app: ASGIApp) -> AsyncIterator[aiohttp.ClientSession]:
     """A client of the application on a real server."""
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="on"))
     running = asyncio.create_task(server.serve())
@@ -122,6 +127,16 @@ async def serving(app: FastAPI) -> AsyncIterator[aiohttp.ClientSession]:
     finally:
         server.should_exit = True
         await running
+
+
+def with_order_entry(exchange: Exchange) -> ASGIApp:
+    """The application with the routes that change orders, straight and the long way."""
+    app = create_app(exchange)
+    entry = OrderEntry(exchange, app.state.queries)
+    changes = OrderChanges(entry)
+    others = [*OrderBatches(entry, changes).routes(), *Foresight(entry).routes(), *changes.routes()]
+    app.router.routes[:0] = [*others, *entry.routes()]
+    return FrontDoor(app, entry)
 
 
 async def registered(client: aiohttp.ClientSession, username: str = "alice") -> tuple[int, dict[str, str]]:

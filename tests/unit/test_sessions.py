@@ -1,9 +1,10 @@
-"""Access tokens (RFC 8725), password hashing, and the limit of attempts."""
+"""Access tokens (RFC 8725) and password hashing."""
 
 import asyncio
 import base64
 import json
 import time
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -12,17 +13,20 @@ import pytest
 
 from exchange.contracts.refusals import EdgeReason, Refused
 from exchange.gateway import tokens
-from exchange.gateway.passwords import WAITING_HASHES_MAX, AttemptLimit, PasswordHashing
-from exchange.gateway.sessions import check_password, checked_username
+from exchange.gateway.logins import check_password, checked_username
+from exchange.gateway.passwords import WAITING_HASHES_MAX, PasswordHashing
+from exchange.gateway.principal import SESSION_PERMISSIONS, Principal
 from exchange.gateway.tokens import TokenVerifier, bearer_token, issue_access_token
 
 SECRET = "a-secret-of-sixty-four-bytes-or-more-" + "0123456789abcdef" * 2
 ACCOUNT = 1234
+SESSION = uuid.UUID(int=5)
 
 
 def claims(**changes: Any) -> dict[str, Any]:
     now = int(time.time())
-    plain = {"iss": "exchange", "aud": "exchange-api", "sub": str(ACCOUNT), "iat": now, "exp": now + 600, "jti": "j"}
+    plain = {"iss": "exchange", "aud": "exchange-api", "sub": str(ACCOUNT), "sid": str(SESSION)}
+    plain |= {"iat": now, "exp": now + 600, "jti": "j"}
     return {name: value for name, value in (plain | changes).items() if value is not None}
 
 
@@ -41,16 +45,19 @@ def refusal_of(token: str) -> EdgeReason:
 
 def test_an_issued_token_is_verified_for_its_account() -> None:
     verifier = TokenVerifier(SECRET)
-    token = issue_access_token(SECRET, ACCOUNT)
-    assert [verifier.verify(token) for _ in range(3)] == [ACCOUNT] * 3
+    token = issue_access_token(SECRET, ACCOUNT, SESSION)
+    for _ in range(3):
+        principal = verifier.verify(token)
+        assert (principal.account, principal.session_id, principal.key) == (ACCOUNT, str(SESSION), None)
+        assert principal.permissions == SESSION_PERMISSIONS
     assert jwt.get_unverified_header(token) == {"alg": "HS256", "typ": "at+jwt"}
     issued = jwt.decode(token, options={"verify_signature": False})
-    assert set(issued) == {"iss", "aud", "sub", "iat", "exp", "jti"}
+    assert set(issued) == {"iss", "aud", "sub", "sid", "iat", "exp", "jti"}
     assert 0 < issued["exp"] - issued["iat"] <= 600
 
 
 def test_two_tokens_of_an_account_differ() -> None:
-    assert issue_access_token(SECRET, ACCOUNT) != issue_access_token(SECRET, ACCOUNT)
+    assert issue_access_token(SECRET, ACCOUNT, SESSION) != issue_access_token(SECRET, ACCOUNT, SESSION)
 
 
 def unsigned(payload: dict[str, Any]) -> str:
@@ -80,9 +87,10 @@ FORGERIES: dict[str, Callable[[], str]] = {
     "a name as subject": lambda: signed(claims(sub="alice")),
     "a negative account": lambda: signed(claims(sub="-1")),
     "an account beyond int64": lambda: signed(claims(sub="9" * 19)),
+    "a number as session": lambda: signed(claims(sid=5)),
     "a long life": lambda: signed(claims(exp=int(time.time()) + 601)),
     "of the future": lambda: signed(claims(iat=int(time.time()) + 60, exp=int(time.time()) + 600)),
-    **{f"without {claim}": without(claim) for claim in ("iss", "aud", "sub", "iat", "exp", "jti")},
+    **{f"without {claim}": without(claim) for claim in ("iss", "aud", "sub", "sid", "iat", "exp", "jti")},
 }
 
 
@@ -92,7 +100,7 @@ def test_a_token_that_is_not_exactly_ours_is_refused(forgery: str) -> None:
 
 
 def test_a_token_signed_by_us_and_changed_is_refused() -> None:
-    head, body, signature = issue_access_token(SECRET, ACCOUNT).split(".")
+    head, body, signature = issue_access_token(SECRET, ACCOUNT, SESSION).split(".")
     other = base64.urlsafe_b64encode(json.dumps(claims(sub="1")).encode()).decode().rstrip("=")
     assert refusal_of(f"{head}.{other}.{signature}") == EdgeReason.UNAUTHENTICATED
     assert refusal_of(f"{head}.{body}.") == EdgeReason.UNAUTHENTICATED
@@ -105,9 +113,8 @@ def test_an_expired_token_is_told_apart() -> None:
 
 def test_a_remembered_token_still_expires(monkeypatch: pytest.MonkeyPatch) -> None:
     verifier = TokenVerifier(SECRET)
-    token = issue_access_token(SECRET, ACCOUNT)
-    assert verifier.verify(token) == ACCOUNT
-    assert verifier.expires_at(token) <= time.time() + 600 + tokens.CLOCK_SKEW_S
+    token = issue_access_token(SECRET, ACCOUNT, SESSION)
+    assert verifier.verify(token).expires_at <= time.time() + 600 + tokens.CLOCK_SKEW_S
     later = time.time() + 606
     monkeypatch.setattr(time, "time", lambda: later)
     for _ in range(2):
@@ -121,13 +128,13 @@ def test_the_memory_of_tokens_is_bounded_and_keeps_what_is_used(monkeypatch: pyt
     checks = 0
     check = verifier._check
 
-    def counted(token: str) -> tuple[int, float]:
+    def counted(token: str) -> Principal:
         nonlocal checks
         checks += 1
         return check(token)
 
     monkeypatch.setattr(verifier, "_check", counted)
-    used, *others = (issue_access_token(SECRET, account) for account in range(1000, 1010))
+    used, *others = (issue_access_token(SECRET, account, SESSION) for account in range(1000, 1010))
     for other in others:
         verifier.verify(used)
         verifier.verify(other)
@@ -168,45 +175,6 @@ async def test_more_hashes_than_may_wait_are_refused() -> None:
     assert {answer.refusal.reason for answer in refused} == {EdgeReason.OVERLOADED}
     assert len(refused) == 5
     hashing.close()
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def test_attempts_come_in_a_burst_and_then_one_an_interval() -> None:
-    clock = Clock()
-    limit = AttemptLimit(burst=3, interval_s=10, clock=clock)
-    assert [limit.take("a") for _ in range(3)] == [0, 0, 0]
-    assert limit.take("a") == pytest.approx(10)
-    assert limit.take("b") == 0, "keys do not share"
-    clock.now += 9
-    assert limit.take("a") == pytest.approx(1)
-    clock.now += 1
-    assert limit.take("a") == 0
-    assert limit.take("a") == pytest.approx(10)
-    clock.now += 1000
-    assert [limit.take("a") == 0 for _ in range(4)] == [True, True, True, False]
-
-
-def test_an_attempt_that_was_good_is_given_back() -> None:
-    limit = AttemptLimit(burst=1, interval_s=10, clock=Clock())
-    for _ in range(5):
-        assert limit.take("a") == 0
-        limit.give_back("a")
-    limit.give_back("unknown")
-
-
-def test_the_memory_of_attempts_is_bounded() -> None:
-    limit = AttemptLimit(burst=1, interval_s=10, keys_max=100, clock=Clock())
-    for number in range(1000):
-        limit.take(str(number))
-    assert len(limit._full_at) == 100
-    assert limit.take("999") > 0
-    assert limit.take("0") == 0
 
 
 def test_usernames_have_one_spelling() -> None:

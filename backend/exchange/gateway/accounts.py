@@ -10,10 +10,11 @@ from exchange.contracts.refusals import EdgeReason
 from exchange.contracts.units import Asset
 from exchange.gateway import schemas
 from exchange.gateway.auth import BODY_REFUSALS
-from exchange.gateway.dependencies import CurrentExchange, CurrentQueries, SignedIn
+from exchange.gateway.dependencies import Asks, CurrentExchange, CurrentQueries, SignedIn
 from exchange.gateway.faucet import Faucet
 from exchange.gateway.orders import LIST_REFUSALS, SIGNED_IN
 from exchange.gateway.paging import Cursor, Limit, decode_cursor, encode_cursor
+from exchange.gateway.principal import Principal
 from exchange.gateway.problems import problems
 from exchange.storage.queries import Balance, LedgerEntry
 
@@ -101,11 +102,14 @@ async def list_fills(
     ),
 )
 async def draw_from_faucet(
-    exchange: CurrentExchange, faucet: CurrentFaucet, account: SignedIn, body: schemas.FaucetRequest
+    exchange: CurrentExchange,
+    faucet: CurrentFaucet,
+    principal: Annotated[Principal, Depends(Asks("transfer"))],
+    body: schemas.FaucetRequest,
 ) -> dict[str, Any]:
     """Give yourself demo money, up to the asset's daily limit, and return the balance."""
     asset = exchange.catalogue.asset(body.asset)
-    return render_balance(asset, await faucet.draw(account, asset, asset.to_units(body.amount, "amount")))
+    return render_balance(asset, await faucet.draw(principal.account, asset, asset.to_units(body.amount, "amount")))
 
 
 def render_balance(asset: Asset, balance: Balance) -> dict[str, Any]:

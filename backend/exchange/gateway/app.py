@@ -1,5 +1,6 @@
 """The HTTP application: all routers, all layers."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,19 +10,29 @@ from starlette.middleware.cors import CORSMiddleware
 
 from exchange import __version__
 from exchange.gateway import openapi, scrape, site
+from exchange.gateway.api_keys import ApiKeys
 from exchange.gateway.context import Exchange
 from exchange.gateway.edge import BodyGate, Edge
 from exchange.gateway.faucet import Faucet
 from exchange.gateway.health import HealthCheck
+from exchange.gateway.logins import Logins
 from exchange.gateway.problems import answer_refusals
 from exchange.gateway.scrape import Scrape
 from exchange.gateway.sessions import Sessions
 from exchange.gateway.site import Site
+from exchange.gateway.totp import SecondFactors
 from exchange.storage.queries import Queries
 
 CORS_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-CORS_HEADERS = ("authorization", "content-type", "x-request-id")
-CORS_EXPOSED = ("x-request-id", "retry-after")
+CORS_HEADERS = (
+    "authorization",
+    "content-type",
+    "x-request-id",
+    "x-exchange-key",
+    "x-exchange-timestamp",
+    "x-exchange-signature",
+)
+CORS_EXPOSED = ("x-request-id", "retry-after", "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset")
 
 
 def create_app(exchange: Exchange) -> FastAPI:
@@ -50,7 +61,7 @@ def create_app(exchange: Exchange) -> FastAPI:
     queries = Queries(exchange.database.engine, exchange.shard)
     app.state.exchange = exchange
     app.state.queries = queries
-    app.state.sessions = Sessions(exchange.database.engine, exchange.settings.jwt_secret)
+    _add_access(app, exchange)
     app.state.faucet = Faucet(exchange, queries)
     app.state.health = HealthCheck(exchange)
     app.state.scrape = Scrape(exchange, queries)
@@ -61,8 +72,21 @@ def create_app(exchange: Exchange) -> FastAPI:
     return app
 
 
+def _add_access(app: FastAPI, exchange: Exchange) -> None:
+    engine, state = exchange.database.engine, exchange.access.state
+    app.state.sessions = Sessions(engine, exchange.settings.jwt_secret, state.sessions_ended)
+    app.state.second_factors = SecondFactors(engine, exchange.access.sealer)
+    app.state.logins = Logins(engine, app.state.sessions, app.state.second_factors)
+    app.state.api_keys = ApiKeys(engine, exchange.access.sealer, state.key_changed)
+
+
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    following = (app.state.exchange.access.state.run(), app.state.logins.attempts.run())
+    tasks = [asyncio.create_task(each) for each in following]
     yield
-    app.state.sessions.close()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    app.state.logins.close()
     await app.state.health.close()

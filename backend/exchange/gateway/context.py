@@ -8,7 +8,7 @@ from engine.records import MarketState
 from exchange.contracts.catalogue import Catalogue
 from exchange.contracts.order_state import OrderState
 from exchange.contracts.refusals import EdgeReason, Refused, refuse
-from exchange.gateway.tokens import TokenVerifier
+from exchange.gateway.access import Access
 from exchange.settings import Settings
 from exchange.storage.database import Database
 from exchange.storage.journal import Entry
@@ -131,10 +131,10 @@ class Exchange:
     catalogue: Catalogue
     streams: Streams | None = None
     shard: int = 1
-    tokens: TokenVerifier = field(init=False)
+    access: Access = field(init=False)
 
     def __post_init__(self) -> None:
-        self.tokens = TokenVerifier(self.settings.jwt_secret)
+        self.access = Access(self.database.engine, self.settings)
 
     async def read_your_writes(self, account: int) -> None:
         """Return once the tables include everything that the account was told of."""

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from engine.records import Reason
 from exchange.contracts.refusals import EdgeReason, Refusal
 from exchange.gateway.problems import problem_response
+from exchange.gateway.rate_limits import Budget
 from exchange.observability import metrics
 
 BODY_BYTES_MAX = 64 * 1024
@@ -67,6 +68,12 @@ def header(scope: Scope, name: bytes) -> bytes | None:
     return None
 
 
+def rate_limit_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """Return what is left of the budget that a request drew on; nothing where it drew on none."""
+    left: Budget | None = scope.get("rate_limit")
+    return [] if left is None else left.headers()
+
+
 class Edge:
     """Gives every request an id, measures it, adds the security headers, and answers a crash with a bare 500."""
 
@@ -85,7 +92,8 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], *SECURITY_HEADERS, (b"x-request-id", identity.encode())]
+                given = [*rate_limit_headers(scope), (b"x-request-id", identity.encode())]
+                message["headers"] = [*message["headers"], *SECURITY_HEADERS, *given]
             await send(message)
 
         metrics.CONNECTIONS_ACTIVE.inc()

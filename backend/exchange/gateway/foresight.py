@@ -29,7 +29,9 @@ from exchange.contracts.units import PPM, Market
 from exchange.gateway.explain import explain_order
 from exchange.gateway.json_endpoint import Answer, Endpoint, decode, read_json_body
 from exchange.gateway.order_entry import OrderEntry
+from exchange.gateway.order_limits import check_command
 from exchange.gateway.order_request import LASTING, OrderRequest, place_command
+from exchange.gateway.principal import Principal
 
 TEST_PATH = "/api/v1/orders/test"
 _LEVELS = 1_000
@@ -49,7 +51,6 @@ class Foresight:
     """Serves the route that tests an order."""
 
     def __init__(self, entry: OrderEntry) -> None:
-        self._entry = entry
         self._exchange = entry.exchange
 
     def routes(self) -> list[BaseRoute]:
@@ -57,14 +58,15 @@ class Foresight:
         return [Route(TEST_PATH, Endpoint(self._test), methods=["POST"])]
 
     async def _test(self, scope: Scope, receive: Receive) -> Answer:
-        account = self._entry.account(scope)
         body = await read_json_body(scope, receive)
-        return 200, self.test_order(account, decode(_decoder, body, "order", OrderRequest.__struct_fields__))
+        principal = self._exchange.access.admit(scope, body, "trade")
+        return 200, self.test_order(principal, decode(_decoder, body, "order", OrderRequest.__struct_fields__))
 
-    def test_order(self, account: int, request: OrderRequest) -> dict[str, Any]:
+    def test_order(self, principal: Principal, request: OrderRequest) -> dict[str, Any]:
         """Return what an order would need and trade now. Raises the Refused that it would get."""
         market = self._exchange.catalogue.market(request.symbol)
-        command, _ = place_command(account, market, request)
+        command, _ = place_command(principal.account, market, request)
+        check_command(principal, command, self._exchange)
         order = commands.read_order(command)
         state = self._exchange.corridor.state(market.number)
         order = _slid(order, self._opposite(order), market, state)

@@ -42,6 +42,11 @@ async def read_json_body(scope: Scope, receive: Receive) -> bytes:
         raise refuse(
             EdgeReason.UNSUPPORTED_MEDIA_TYPE, "send the order with the header `Content-Type: application/json`"
         )
+    return await read_body(receive)
+
+
+async def read_body(receive: Receive) -> bytes:
+    """Return the whole body, BODY_BYTES_MAX at most. Raises Refused."""
     body: bytes = b""
     while True:
         message = await receive()

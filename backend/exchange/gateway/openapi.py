@@ -16,9 +16,10 @@ from starlette.responses import Response
 from engine.records import Reason
 from exchange import __version__
 from exchange.contracts.refusals import AnyReason, EdgeReason
-from exchange.gateway import accounts, auth, health, markets, order_schemas, orders
-from exchange.gateway.auth import BODY_REFUSALS
-from exchange.gateway.problems import problem_examples, problems
+from exchange.gateway import accounts, auth, health, key_routes, markets, order_schemas, orders, second_factor
+from exchange.gateway.auth import ADMISSION, BODY_REFUSALS
+from exchange.gateway.dependencies import asked_of
+from exchange.gateway.problems import PROBLEM_JSON, problem_examples, problems
 from exchange.gateway.shapes import Problem
 
 DESCRIPTION = """Prices, quantities and amounts are decimal strings. Symbols are `BTC/USD` (in a path: `BTC-USD`).
@@ -26,7 +27,18 @@ Errors are `application/problem+json`: they name the reason, the field, its limi
 whose answer was lost is found by its `client_order_id`: send the same order again, or ask for it."""
 
 _REF = "#/components/schemas/{model}"
-_BEARER: list[dict[str, list[str]]] = [{"bearer": []}]
+_BEARER: dict[str, list[str]] = {"bearer": []}
+_SIGNED: dict[str, list[str]] = {"key": [], "timestamp": [], "signature": []}
+#: How a request is signed with an API key: three headers that go together (docs/access.md).
+_KEY_SCHEMES = {
+    name: {"type": "apiKey", "in": "header", "name": f"X-Exchange-{name.title()}", "description": description}
+    for name, description in {
+        "key": "The id of an API key",
+        "timestamp": "Unix time in milliseconds",
+        "signature": "HMAC-SHA256 or Ed25519 over timestamp, method, path with query and the SHA-256 of the body, "
+        "on four lines; hexadecimal",
+    }.items()
+}
 _ORDER_ID = {
     "name": "order_id",
     "in": "path",
@@ -52,8 +64,7 @@ class Operation:
 
 
 _ENTRY_REFUSALS = (
-    EdgeReason.UNAUTHENTICATED,
-    EdgeReason.TOKEN_EXPIRED,
+    EdgeReason.MARKET_FORBIDDEN,
     EdgeReason.UNAVAILABLE,
     EdgeReason.OVERLOADED,
     EdgeReason.OUTCOME_UNKNOWN,
@@ -74,6 +85,7 @@ _TERMS_REFUSALS = (
 )
 _NUMBER_REFUSALS = (
     EdgeReason.FIELD_INVALID,
+    EdgeReason.NOTIONAL_CAPPED,
     Reason.PRICE_OFF_TICK,
     Reason.PRICE_OUT_OF_RANGE,
     Reason.QUANTITY_OFF_LOT,
@@ -136,7 +148,7 @@ ORDER_ENTRY: tuple[Operation, ...] = (
         description="Check an order as placing it would, without placing it. What is hidden in the book, your own "
         "orders there, and whether a client order id was used, this does not know.",
         answers={200: "It would be accepted now"},
-        reasons=(*BODY_REFUSALS, *_ENTRY_REFUSALS[:3], *_TEST_REFUSALS),
+        reasons=(*BODY_REFUSALS, *_ENTRY_REFUSALS[:2], *_TEST_REFUSALS),
         answer=order_schemas.TestedOrder,
         body=order_schemas.PlaceOrder,
     ),
@@ -215,7 +227,8 @@ ORDER_ENTRY: tuple[Operation, ...] = (
 def api_routers() -> tuple[APIRouter, ...]:
     """Every router that the document shows; the order in which paths are matched."""
     # /orders/orders before /orders/{order_id}, which would take "orders" for an id.
-    return (auth.router, markets.router, orders.legacy_router, orders.router, accounts.router, health.router)
+    access = (auth.router, second_factor.router, key_routes.router, key_routes.kill_router)
+    return (*access, markets.router, orders.legacy_router, orders.router, accounts.router, health.router)
 
 
 @cache
@@ -231,6 +244,8 @@ def openapi_document() -> dict[str, Any]:
         routes=app.routes,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
+    document["components"]["securitySchemes"] |= _KEY_SCHEMES
+    _open_to_keys(document, app)
     for operation in ORDER_ENTRY:
         document["paths"].setdefault(operation.path, {})[operation.method] = _render(operation)
     document["components"]["schemas"] |= _entry_schemas()
@@ -265,7 +280,7 @@ def _render(operation: Operation) -> dict[str, Any]:
         "summary": operation.operation_id.replace("_", " ").title(),
         "description": operation.description,
         "operationId": operation.operation_id,
-        "security": _BEARER,
+        "security": [_BEARER, _SIGNED],
         "responses": {
             **{str(status): {"description": text, "content": answer} for status, text in operation.answers.items()},
             **{str(status): response for status, response in problems(*operation.reasons).items()},
@@ -284,6 +299,13 @@ def _render(operation: Operation) -> dict[str, Any]:
     return rendered
 
 
+def _open_to_keys(document: dict[str, Any], app: FastAPI) -> None:
+    """Say of every operation that a key may be allowed how it is signed."""
+    for path, method, permission in asked_of(app.routes):
+        if permission not in ("revoke", "manage"):
+            document["paths"][path][method]["security"] = [_BEARER, _SIGNED]
+
+
 def _entry_schemas() -> dict[str, Any]:
     models: set[type[BaseModel]] = {Problem, *(operation.answer for operation in ORDER_ENTRY)}
     models |= {operation.body for operation in ORDER_ENTRY if operation.body is not None}
@@ -300,8 +322,10 @@ def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _complete(operation: dict[str, Any]) -> None:
     """Add what every operation may answer, and names that client generators make pleasant functions of."""
-    for status, response in problems(EdgeReason.INTERNAL).items():
-        operation["responses"].setdefault(str(status), response)
+    always = (*ADMISSION, EdgeReason.INTERNAL) if "security" in operation else (EdgeReason.INTERNAL,)
+    for status, response in problems(*always).items():
+        known = operation["responses"].setdefault(str(status), response)
+        known["content"][PROBLEM_JSON]["examples"] |= response["content"][PROBLEM_JSON]["examples"]
     operation["operationId"] = operation["operationId"].split("_api_v1_")[0]
     for status, response in operation["responses"].items():
         response.setdefault("description", HTTPStatus(int(status)).phrase)

@@ -17,7 +17,9 @@ from exchange.gateway.explain import explain
 from exchange.gateway.json_endpoint import Answer, Endpoint, decode, read_json_body
 from exchange.gateway.order_changes import AmendRequest, OrderChanges
 from exchange.gateway.order_entry import OrderEntry, render_all
+from exchange.gateway.order_limits import check_command
 from exchange.gateway.order_request import LASTING, OrderRequest, check_order_id, check_side, place_command
+from exchange.gateway.principal import Principal
 from exchange.storage.journal import Entry
 
 BATCH_PATH, LIST_PATH = "/api/v1/orders/batch", "/api/v1/order-lists"
@@ -100,55 +102,70 @@ class OrderBatches:
     # Batches
 
     async def _batch(self, scope: Scope, receive: Receive) -> Answer:
-        account = self._entry.account(scope)
         body = await read_json_body(scope, receive)
         request = decode(_batch_decoder, body, "batch", BatchRequest.__struct_fields__)
-        return 200, {"outcomes": await self.carry_out(account, request.operations)}
+        principal = self._admit(scope, body, request.operations)
+        return 200, {"outcomes": await self.carry_out(principal, request.operations)}
 
-    async def carry_out(self, account: int, operations: list[Operation]) -> list[dict[str, Any]]:
+    def _admit(self, scope: Scope, body: bytes, operations: list[Operation]) -> Principal:
+        """Each operation weighs what it would alone: cancels on their own budget, so that they are never starved."""
+        cancels = sum(isinstance(operation, CancelOperation) for operation in operations)
+        access = self._exchange.access
+        if cancels == len(operations):
+            return access.admit(scope, body, "cancel", "cancels", max(cancels, 1))
+        principal = access.admit(scope, body, "trade", weight=len(operations) - cancels)
+        if cancels:
+            access.charge(scope, principal, "cancels", cancels)
+        return principal
+
+    async def carry_out(self, principal: Principal, operations: list[Operation]) -> list[dict[str, Any]]:
         """Carry out operations, durable in one commit, and return an outcome each. One's refusal stops no other."""
         if not 1 <= len(operations) <= OPERATIONS_MAX:
             limit = f"1 to {OPERATIONS_MAX}"
             detail = f"a batch has {limit} operations, this one {len(operations)}; nothing was done"
             raise refuse(EdgeReason.FIELD_INVALID, detail, field="operations", limit=limit)
-        steps = [await self._step(account, operation) for operation in operations]
+        steps = [await self._step(principal, operation) for operation in operations]
         sent = [step for step in steps if isinstance(step, _Step)]
         pairs = [(step.command, step.client_order_id) for step in sent]
-        results = iter(await self._exchange.corridor.place_all(account, pairs) if pairs else [])
+        results = iter(await self._exchange.corridor.place_all(principal.account, pairs) if pairs else [])
         outcomes = []
         for step in steps:
             result = next(results) if isinstance(step, _Step) else step
             outcomes.append(await _outcome(step, result))
         return outcomes
 
-    async def _step(self, account: int, operation: Operation) -> _Step | Refused:
+    async def _step(self, principal: Principal, operation: Operation) -> _Step | Refused:
         try:
             if isinstance(operation, PlaceOperation):
-                return self._place_step(account, operation)
+                return self._place_step(principal, operation)
             order_id = check_order_id(operation.order_id)
             if isinstance(operation, CancelOperation):
-                return self._cancel_step(account, order_id)
-            return await self._amend_step(account, order_id, operation)
+                return self._cancel_step(principal, order_id)
+            return await self._amend_step(principal, order_id, operation)
         except Refused as refused:
             return refused
 
-    def _place_step(self, account: int, operation: PlaceOperation) -> _Step:
+    def _place_step(self, principal: Principal, operation: PlaceOperation) -> _Step:
         market = self._exchange.catalogue.market(operation.symbol)
-        command, client_order_id = place_command(account, market, operation)
+        command, client_order_id = place_command(principal.account, market, operation)
+        check_command(principal, command, self._exchange)
 
         async def finish(entry: Entry, was_there: bool) -> Answer:
             return 200 if was_there else 201, self._entry.placed(entry, market)
 
         return _Step(command, client_order_id, finish)
 
-    def _cancel_step(self, account: int, order_id: int) -> _Step:
+    def _cancel_step(self, principal: Principal, order_id: int) -> _Step:
+        command = commands.cancel(principal.account, order_id)
+        check_command(principal, command, self._exchange)
+
         async def finish(entry: Entry, was_there: bool) -> Answer:
-            return 200, await self._entry.cancelled(account, order_id, entry)
+            return 200, await self._entry.cancelled(principal.account, order_id, entry)
 
-        return _Step(commands.cancel(account, order_id), None, finish)
+        return _Step(command, None, finish)
 
-    async def _amend_step(self, account: int, order_id: int, operation: AmendOperation) -> _Step:
-        command = await self._changes.amend_command(account, order_id, operation)
+    async def _amend_step(self, principal: Principal, order_id: int, operation: AmendOperation) -> _Step:
+        command = await self._changes.amend_command(principal, order_id, operation)
 
         async def finish(entry: Entry, was_there: bool) -> Answer:
             return 200, await self._changes.amended(command, entry)
@@ -158,12 +175,14 @@ class OrderBatches:
     # Order lists
 
     async def _list(self, scope: Scope, receive: Receive) -> Answer:
-        account = self._entry.account(scope)
         body = await read_json_body(scope, receive)
-        return await self.place_list(account, decode(_list_decoder, body, "list", OrderListRequest.__struct_fields__))
+        request = decode(_list_decoder, body, "list", OrderListRequest.__struct_fields__)
+        principal = self._exchange.access.admit(scope, body, "trade", weight=_legs(request))
+        return await self.place_list(principal, request)
 
-    async def place_list(self, account: int, request: OrderListRequest) -> Answer:
+    async def place_list(self, principal: Principal, request: OrderListRequest) -> Answer:
         """Place orders that hang on each other: all, or none that stays. Raises Refused."""
+        account = principal.account
         kind = request.kind.lower() if isinstance(request.kind, str) else None
         if kind == "oco":
             market, legs = self._oco(account, request)
@@ -171,6 +190,8 @@ class OrderBatches:
             market, legs = self._bracket(account, request)
         else:
             raise refuse(EdgeReason.FIELD_INVALID, f"kind must be {LIST_KINDS}", field="kind", limit=LIST_KINDS)
+        for leg in legs:
+            check_command(principal, leg.command, self._exchange)
         pairs = [(leg.command, leg.client_order_id) for leg in legs]
         results = await self._exchange.corridor.place_all(account, pairs, linked=True)
         entries: list[Entry] = []
@@ -252,6 +273,11 @@ class OrderBatches:
             refusal = refused.refusal
             field = f"{name}.{refusal.field}" if refusal.field else None
             raise Refused(replace(refusal, field=field)) from None
+
+
+def _legs(request: OrderListRequest) -> int:
+    given = (request.entry, request.take_profit, request.stop_loss)
+    return max(len(request.orders or ()) + sum(order is not None for order in given), 1)
 
 
 _NAMES = ("orders[0]", "orders[1]", "entry", "take_profit", "stop_loss")

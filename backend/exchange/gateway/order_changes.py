@@ -15,8 +15,9 @@ from exchange.contracts.order_state import OrderState
 from exchange.contracts.refusals import EdgeReason, Refusal, Refused, refuse
 from exchange.contracts.units import Market
 from exchange.gateway.explain import explain, explain_order
-from exchange.gateway.json_endpoint import Answer, Endpoint, decode, read_json_body
+from exchange.gateway.json_endpoint import Answer, Endpoint, decode, read_body, read_json_body
 from exchange.gateway.order_entry import PLACE_PATHS, OrderEntry, render_placed
+from exchange.gateway.order_limits import check_command
 from exchange.gateway.order_request import (
     OrderRequest,
     check_client_order_id,
@@ -25,6 +26,7 @@ from exchange.gateway.order_request import (
     place_command,
 )
 from exchange.gateway.paging import PAGE_ROWS_MAX
+from exchange.gateway.principal import Principal
 from exchange.storage.journal import Entry
 
 REPLACE_MODES = {"stop_on_failure": 0, "allow_failure": FLAG_ALLOW_FAILURE}
@@ -69,20 +71,23 @@ class OrderChanges:
     # Amend
 
     async def _amend(self, scope: Scope, receive: Receive) -> Answer:
-        account = self._entry.account(scope)
-        order_id = check_order_id(scope["path_params"]["order_id"])
         body = await read_json_body(scope, receive)
+        principal = self._exchange.access.admit(scope, body, "trade")
+        order_id = check_order_id(scope["path_params"]["order_id"])
         request = decode(_amend_decoder, body, "amendment", AmendRequest.__struct_fields__)
-        command = await self.amend_command(account, order_id, request)
+        command = await self.amend_command(principal, order_id, request)
         return 200, await self.amended(command, await self._exchange.corridor.submit(command))
 
-    async def amend_command(self, account: int, order_id: int, request: AmendRequest) -> bytearray:
+    async def amend_command(self, principal: Principal, order_id: int, request: AmendRequest) -> bytearray:
         """Return the AMEND record. Raises Refused, UNKNOWN_ORDER and ORDER_ENDED among them."""
+        account = principal.account
         order = self._exchange.live.order(order_id)
         if order is None or order.account != account or not order.is_live:
             unknown = Refusal(Reason.UNKNOWN_ORDER, engine_detail(Reason.UNKNOWN_ORDER))
             raise await self._entry.why_not(account, order_id, unknown)
-        return _amend_command(order, self._exchange.catalogue.markets[order.market], request)
+        command = _amend_command(order, self._exchange.catalogue.markets[order.market], request)
+        check_command(principal, command, self._exchange)
+        return command
 
     async def amended(self, command: bytearray, entry: Entry) -> dict[str, Any]:
         """Return the order that an AMEND changed, and its place in the queue. Raises Refused."""
@@ -111,22 +116,23 @@ class OrderChanges:
     # Replace
 
     async def _replace(self, scope: Scope, receive: Receive) -> Answer:
-        account = self._entry.account(scope)
-        order_id = check_order_id(scope["path_params"]["order_id"])
         body = await read_json_body(scope, receive)
+        principal = self._exchange.access.admit(scope, body, "trade")
+        order_id = check_order_id(scope["path_params"]["order_id"])
         request = decode(_replace_decoder, body, "order", ReplaceRequest.__struct_fields__)
-        return await self.replace_order(account, order_id, request)
+        return await self.replace_order(principal, order_id, request)
 
-    async def replace_order(self, account: int, order_id: int, request: ReplaceRequest) -> Answer:
+    async def replace_order(self, principal: Principal, order_id: int, request: ReplaceRequest) -> Answer:
         """Cancel an order and place another in one step. Raises Refused."""
         mode = REPLACE_MODES.get(request.mode) if isinstance(request.mode, str) else None
         if mode is None:
             limit = " or ".join(REPLACE_MODES)
             raise refuse(EdgeReason.FIELD_INVALID, f"mode must be {limit}", field="mode", limit=limit)
-        market = self._exchange.catalogue.market(request.symbol)
+        account, market = principal.account, self._exchange.catalogue.market(request.symbol)
         command, client_order_id = place_command(
             account, market, request, more_flags=mode, kind=CommandKind.CANCEL_REPLACE, order_id=order_id
         )
+        check_command(principal, command, self._exchange)
         entry, was_there = await self._exchange.corridor.place(command, account, client_order_id)
         refusal = find_refusal(entry.events)
         if refusal is not None:
@@ -155,8 +161,9 @@ class OrderChanges:
     # Cancel by scope
 
     async def _mass_cancel(self, scope: Scope, receive: Receive) -> Answer:
-        account = self._entry.account(scope)
-        command = self._mass_cancel_command(account, QueryParams(scope["query_string"]))
+        principal = self._exchange.access.admit(scope, await read_body(receive), "cancel", "cancels")
+        command = self._mass_cancel_command(principal.account, QueryParams(scope["query_string"]))
+        check_command(principal, command, self._exchange)
         entry = await self._exchange.corridor.submit(command)
         refusal = find_refusal(entry.events)
         if refusal is not None:

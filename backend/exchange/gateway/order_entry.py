@@ -20,12 +20,13 @@ from exchange.contracts.orders import STATUS_NAMES, render_fill, render_order
 from exchange.contracts.refusals import EdgeReason, Refusal, Refused, refuse
 from exchange.contracts.units import Market
 from exchange.gateway.context import Exchange
-from exchange.gateway.edge import header, request_id
+from exchange.gateway.edge import header, rate_limit_headers, request_id
 from exchange.gateway.explain import explain
-from exchange.gateway.json_endpoint import Answer, Endpoint, decode, read_json_body, send_problem
+from exchange.gateway.json_endpoint import Answer, Endpoint, decode, read_body, read_json_body, send_problem
+from exchange.gateway.order_limits import check_command
 from exchange.gateway.order_request import OrderRequest, check_order_id, place_command
 from exchange.gateway.orders import with_fills
-from exchange.gateway.tokens import bearer_token
+from exchange.gateway.principal import Principal
 from exchange.observability.metrics import request_observer
 from exchange.storage.journal import Entry
 from exchange.storage.queries import Queries
@@ -54,22 +55,19 @@ class OrderEntry:
             *(Route(f"{path}/{{order_id:str}}", cancel, methods=["DELETE"]) for path in PLACE_PATHS),
         ]
 
-    def account(self, scope: Scope) -> int:
-        """Return who asks. Raises Refused UNAUTHENTICATED or TOKEN_EXPIRED."""
-        authorization = header(scope, b"authorization")
-        return self.exchange.tokens.verify(bearer_token(authorization.decode("latin-1") if authorization else None))
-
     async def _place(self, scope: Scope, receive: Receive) -> Answer:
         """POST: answer 201 with the order, 200 when its client_order_id had placed it before."""
-        account = self.account(scope)
+        # The whole body first: a key signs it, and nothing may change between admission and the corridor.
         body = await read_json_body(scope, receive)
-        return await self.place_order(account, decode(_decoder, body, "order", OrderRequest.__struct_fields__))
+        principal = self.exchange.access.admit(scope, body, "trade")
+        return await self.place_order(principal, decode(_decoder, body, "order", OrderRequest.__struct_fields__))
 
-    async def place_order(self, account: int, request: OrderRequest) -> Answer:
+    async def place_order(self, principal: Principal, request: OrderRequest) -> Answer:
         """Place an order and return (status, Order with fills). Raises Refused."""
         market = self.exchange.catalogue.market(request.symbol)
-        command, client_order_id = place_command(account, market, request)
-        entry, was_there = await self.exchange.corridor.place(command, account, client_order_id)
+        command, client_order_id = place_command(principal.account, market, request)
+        check_command(principal, command, self.exchange)
+        entry, was_there = await self.exchange.corridor.place(command, principal.account, client_order_id)
         return 200 if was_there else 201, self.placed(entry, market)
 
     def placed(self, entry: Entry, market: Market) -> dict[str, Any]:
@@ -81,16 +79,18 @@ class OrderEntry:
 
     async def _cancel(self, scope: Scope, receive: Receive) -> Answer:
         """PUT .../cancel and DELETE: answer 200 with the order in its final state."""
-        account = self.account(scope)
-        return 200, await self.cancel_order(account, check_order_id(scope["path_params"]["order_id"]))
+        principal = self.exchange.access.admit(scope, await read_body(receive), "cancel", "cancels")
+        return 200, await self.cancel_order(principal, check_order_id(scope["path_params"]["order_id"]))
 
-    async def cancel_order(self, account: int, order_id: int) -> dict[str, Any]:
+    async def cancel_order(self, principal: Principal, order_id: int) -> dict[str, Any]:
         """Cancel a live order and return it in its final state with its fills.
 
-        Raises Refused UNKNOWN_ORDER, ORDER_ENDED or MARKET_HALTED.
+        Raises Refused UNKNOWN_ORDER, ORDER_ENDED, MARKET_HALTED or MARKET_FORBIDDEN.
         """
-        entry = await self.exchange.corridor.submit(commands.cancel(account, order_id))
-        return await self.cancelled(account, order_id, entry)
+        command = commands.cancel(principal.account, order_id)
+        check_command(principal, command, self.exchange)
+        entry = await self.exchange.corridor.submit(command)
+        return await self.cancelled(principal.account, order_id, entry)
 
     async def cancelled(self, account: int, order_id: int, entry: Entry) -> dict[str, Any]:
         """Return the order that a CANCEL ended. Raises Refused."""
@@ -154,6 +154,7 @@ class FrontDoor:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message["headers"] += rate_limit_headers(scope)
                 message["headers"] += [
                     (b"x-request-id", request_id(scope).encode()),
                     (b"x-content-type-options", b"nosniff"),

@@ -1,10 +1,8 @@
-"""Passwords: argon2id off the event loop, a few at a time; and how many attempts at one are allowed."""
+"""Passwords: argon2id off the event loop, a few at a time."""
 
 import asyncio
 import secrets
-import time
 import unicodedata
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -72,38 +70,3 @@ def _fits(encoded: str, password: bytes) -> bool:
         return HASHER.verify(encoded, password)
     except (VerificationError, InvalidHashError):
         return False
-
-
-class AttemptLimit:
-    """A token bucket a key: ``burst`` attempts at once, then one every ``interval_s`` seconds.
-
-    At most ``keys_max`` keys are remembered; at the bound the one that was used longest ago is forgotten.
-    """
-
-    def __init__(
-        self, burst: int, interval_s: float, keys_max: int = 10_000, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._burst = burst
-        self._interval_s = interval_s
-        self._keys_max = keys_max
-        self._clock = clock
-        # key -> when its bucket is full again: one number says all
-        self._full_at: OrderedDict[str, float] = OrderedDict()
-
-    def take(self, key: str) -> float:
-        """Take one attempt and return 0, or return in how many seconds the next one is there."""
-        now = self._clock()
-        full_at = max(self._full_at.get(key, now), now) + self._interval_s
-        wait_s = full_at - now - self._burst * self._interval_s
-        if wait_s > 1e-9:
-            return wait_s
-        self._full_at[key] = full_at
-        self._full_at.move_to_end(key)
-        if len(self._full_at) > self._keys_max:
-            self._full_at.popitem(last=False)
-        return 0.0
-
-    def give_back(self, key: str) -> None:
-        """Undo a ``take``: the attempt was a good one."""
-        if key in self._full_at:
-            self._full_at[key] -= self._interval_s

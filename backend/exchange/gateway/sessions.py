@@ -1,42 +1,37 @@
-"""Sessions: register, log in, refresh with reuse detection, log out.
+"""Sessions: begin, refresh with reuse detection, list, end.
 
 A refresh token is 256 random bits, stored as its SHA-256 only and good for one use. All tokens that descend from one
-login are a family; a token that comes a second time was stolen on one of the two occasions, and ends its family.
+login are its session; a token that comes a second time was stolen on one of the two occasions, and ends its session.
 """
 
 import hashlib
 import logging
-import math
-import re
 import secrets
 import time
 import uuid
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import delete, insert, select, update
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import ColumnElement, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from exchange.contracts.refusals import EdgeReason, refuse
-from exchange.gateway.passwords import AttemptLimit, PasswordHashing
 from exchange.gateway.tokens import ACCESS_TOKEN_LIFETIME_S, issue_access_token
-from exchange.storage.tables import refresh_tokens, sessions, users
+from exchange.storage.tables import refresh_tokens, sessions
 
 REFRESH_TOKEN_LIFETIME_NS = 30 * 24 * 3600 * 1_000_000_000  # from its issue: a session slides as long as it is used
-USERNAME = re.compile(r"[a-z0-9_.-]{3,32}")
-PASSWORD_LENGTH_MIN, PASSWORD_LENGTH_MAX = 10, 128
 REFRESH_TOKEN_LENGTH_MAX = 128
+SESSIONS_MAX = 100  # an account; at the bound a login ends the one that was used longest ago
 
 logger = logging.getLogger("exchange.auth")
 
 
 @dataclass(frozen=True, slots=True)
-class User:
-    """Who may log in."""
+class Device:
+    """From where somebody asks: network address, and what their program calls itself."""
 
-    account_id: int
-    username: str
-    created_ns: int
+    address: str
+    user_agent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,126 +44,91 @@ class TokenPair:
     expires_in: int = ACCESS_TOKEN_LIFETIME_S  # seconds
 
 
-class Sessions:
-    """Sessions over the tables users and refresh_tokens. Attempts are limited by account and by address."""
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session that can still be refreshed."""
 
-    def __init__(self, engine: AsyncEngine, jwt_secret: str) -> None:
+    session_id: uuid.UUID
+    created_ns: int
+    used_ns: int
+    address: str
+    user_agent: str
+
+
+_SESSION_COLUMNS = [sessions.c[name] for name in Session.__dataclass_fields__]
+
+
+class Sessions:
+    """Sessions over the tables sessions and refresh_tokens. ``ended`` hears at once of those that are ended."""
+
+    def __init__(
+        self, engine: AsyncEngine, jwt_secret: str, ended: Callable[[Iterable[str]], None] = lambda ids: None
+    ) -> None:
         self._engine = engine
         self._jwt_secret = jwt_secret
-        self._passwords = PasswordHashing()
-        self._by_account = AttemptLimit(burst=10, interval_s=30)
-        self._by_address = AttemptLimit(burst=60, interval_s=3)
+        self._ended = ended
 
-    async def register(self, username: str, password: str, address: str) -> tuple[User, TokenPair]:
-        """Open an account and its first session.
-
-        Raises Refused FIELD_INVALID, USERNAME_TAKEN, THROTTLED, OVERLOADED.
-        """
-        name = checked_username(username)
-        check_password(password)
-        self._throttle(self._by_address, address)
-        encoded = await self._passwords.hash(password)
+    async def begin(self, connection: AsyncConnection, account: int, device: Device) -> TokenPair:
+        """Begin a session within the caller's transaction."""
         now_ns = time.time_ns()
-        row = {"username": name, "password_hash": encoded, "created_ns": now_ns}
-        new_user = upsert(users).values(row).on_conflict_do_nothing(index_elements=[users.c.username])
-        async with self._engine.begin() as connection:
-            account = (await connection.execute(new_user.returning(users.c.account_id))).scalar()
-            if account is None:
-                raise refuse(
-                    EdgeReason.USERNAME_TAKEN, f"the username {name} is taken", field="username", limit="unique"
-                )
-            pair = await self._begin(connection, account, now_ns)
-        self._by_address.give_back(address)
-        _log("login account registered", account, address)
-        return User(account, name, now_ns), pair
+        mine = sessions.c.account_id == account
+        await connection.execute(delete(sessions).where(mine, sessions.c.expires_ns < now_ns))
+        living = select(sessions.c.session_id).where(mine, sessions.c.revoked_ns.is_(None))
+        too_many = living.order_by(sessions.c.used_ns.desc()).offset(SESSIONS_MAX - 1)
+        await self._end(connection, sessions.c.session_id.in_(too_many))
+        session_id = uuid.uuid4()
+        row = {"session_id": session_id, "account_id": account, "created_ns": now_ns, "user_agent": device.user_agent}
+        await connection.execute(insert(sessions).values(row | _use(now_ns, device)))
+        return await self._issue(connection, account, session_id, now_ns)
 
-    async def login(self, username: str, password: str, address: str) -> tuple[User, TokenPair]:
-        """Begin a session.
-
-        Raises Refused CREDENTIALS_INVALID (never telling which was wrong), THROTTLED, OVERLOADED.
-        """
-        name = username.casefold()
-        known_form = USERNAME.fullmatch(name) is not None
-        bucket = name if known_form else "-"
-        self._throttle(self._by_address, address)
-        self._throttle(self._by_account, bucket, address)
-        found = await self._credentials(name) if known_form else None
-        user, encoded = found or (None, None)
-        if not await self._passwords.verify(encoded, password) or user is None or encoded is None:
-            _log("login refused: unauthorized", user.account_id if user else None, address)
-            raise refuse(EdgeReason.CREDENTIALS_INVALID, "the username or the password is wrong")
-        fresh = await self._passwords.hash(password) if self._passwords.needs_rehash(encoded) else None
-        async with self._engine.begin() as connection:
-            pair = await self._begin_session(connection, user.account_id, fresh)
-        self._by_address.give_back(address)
-        self._by_account.give_back(bucket)
-        _log("login accepted", user.account_id, address)
-        return user, pair
-
-    async def refresh(self, token: str, address: str) -> TokenPair:
+    async def refresh(self, token: str, device: Device) -> TokenPair:
         """Use a refresh token up and return the next pair. Raises Refused UNAUTHENTICATED."""
         now_ns = time.time_ns()
         async with self._engine.begin() as connection:
             row = await self._locked(connection, token)
             if row is not None and row.used_ns is None and row.revoked_ns is None and now_ns < row.expires_ns:
-                used = update(refresh_tokens).where(refresh_tokens.c.token_hash == row.token_hash)
-                await connection.execute(used.values(used_ns=now_ns))
+                this_token = refresh_tokens.c.token_hash == row.token_hash
+                await connection.execute(update(refresh_tokens).where(this_token).values(used_ns=now_ns))
+                this_session = sessions.c.session_id == row.session_id
+                await connection.execute(update(sessions).where(this_session).values(_use(now_ns, device)))
                 return await self._issue(connection, row.account_id, row.session_id, now_ns)
             if row is not None and row.used_ns is not None and row.revoked_ns is None:
-                await self._end(connection, row.session_id, now_ns)
-                _log("auth refresh token used twice: session ended", row.account_id, address, logging.WARNING)
-        # Raised outside the transaction, which must keep the end of the family.
-        _log("auth refresh refused: unauthorized", row.account_id if row else None, address)
+                await self._end(connection, sessions.c.session_id == row.session_id)
+                log_event("auth refresh token used twice: session ended", row.account_id, device, logging.WARNING)
+        # Raised outside the transaction, which must keep the end of the session.
+        log_event("auth refresh refused: unauthorized", row.account_id if row else None, device)
         raise refuse(EdgeReason.UNAUTHENTICATED, "the refresh token is not valid any more; log in again")
 
-    async def logout(self, token: str, address: str) -> None:
+    async def logout(self, token: str, device: Device) -> None:
         """End the session of a refresh token; an unknown token is no error."""
         async with self._engine.begin() as connection:
             row = await self._locked(connection, token)
             if row is not None:
-                await self._end(connection, row.session_id, time.time_ns())
-                _log("auth logout", row.account_id, address)
+                await self._end(connection, sessions.c.session_id == row.session_id)
+                log_event("auth logout", row.account_id, device)
 
-    async def user(self, account: int) -> User:
-        """Return the user of an account. Raises Refused UNAUTHENTICATED when there is none."""
-        query = select(users.c.account_id, users.c.username, users.c.created_ns).where(users.c.account_id == account)
+    async def of_account(self, account: int) -> list[Session]:
+        """Return an account's living sessions, the one that was used last first."""
+        living = (sessions.c.revoked_ns.is_(None)) & (sessions.c.expires_ns > time.time_ns())
+        query = select(*_SESSION_COLUMNS).where(sessions.c.account_id == account, living)
         async with self._engine.connect() as connection:
-            row = (await connection.execute(query)).first()
-        if row is None:
-            raise refuse(EdgeReason.UNAUTHENTICATED, "the access token's account does not exist here; log in again")
-        return User(*row)
+            rows = await connection.execute(query.order_by(sessions.c.used_ns.desc(), sessions.c.session_id))
+            return [Session(*row) for row in rows]
 
-    def close(self) -> None:
-        self._passwords.close()
+    async def end(self, account: int, session_id: uuid.UUID) -> bool:
+        """End one session; False where the account has no such session."""
+        mine = (sessions.c.account_id == account) & (sessions.c.session_id == session_id)
+        async with self._engine.begin() as connection:
+            await self._end(connection, mine)
+            return await connection.scalar(select(sessions.c.session_id).where(mine)) is not None
 
-    def _throttle(self, limit: AttemptLimit, key: str, address: str | None = None) -> None:
-        wait_s = limit.take(key)
-        if wait_s:
-            _log("login throttled", None, address or key)
-            seconds = math.ceil(wait_s)
-            raise refuse(EdgeReason.THROTTLED, f"too many attempts; try again in {seconds} s", retry_after_s=seconds)
-
-    async def _credentials(self, username: str) -> tuple[User, str] | None:
-        query = select(users.c.account_id, users.c.username, users.c.created_ns, users.c.password_hash)
-        async with self._engine.connect() as connection:
-            row = (await connection.execute(query.where(users.c.username == username))).first()
-        return None if row is None else (User(*row[:3]), row.password_hash)
-
-    async def _begin_session(self, connection: AsyncConnection, account: int, password_hash: str | None) -> TokenPair:
-        now_ns = time.time_ns()
-        if password_hash is not None:
-            await connection.execute(
-                update(users).where(users.c.account_id == account).values(password_hash=password_hash)
-            )
-        expired = (sessions.c.account_id == account) & (sessions.c.expires_ns < now_ns)
-        await connection.execute(delete(sessions).where(expired))
-        return await self._begin(connection, account, now_ns)
-
-    async def _begin(self, connection: AsyncConnection, account: int, now_ns: int) -> TokenPair:
-        row = {"session_id": uuid.uuid4(), "account_id": account, "created_ns": now_ns, "used_ns": now_ns}
-        expires_ns = now_ns + REFRESH_TOKEN_LIFETIME_NS
-        await connection.execute(insert(sessions).values(row | {"expires_ns": expires_ns}))
-        return await self._issue(connection, account, row["session_id"], now_ns)
+    async def end_all(self, account: int, keep: uuid.UUID | None) -> int:
+        """End all sessions of an account but one; return how many were living."""
+        which = sessions.c.account_id == account
+        if keep is not None:
+            which &= sessions.c.session_id != keep
+        async with self._engine.begin() as connection:
+            return await self._end(connection, which)
 
     async def _issue(self, connection: AsyncConnection, account: int, session_id: uuid.UUID, now_ns: int) -> TokenPair:
         token = secrets.token_urlsafe(32)
@@ -180,9 +140,7 @@ class Sessions:
             "expires_ns": now_ns + REFRESH_TOKEN_LIFETIME_NS,
         }
         await connection.execute(insert(refresh_tokens).values(row))
-        used = {"used_ns": now_ns, "expires_ns": row["expires_ns"]}
-        await connection.execute(update(sessions).where(sessions.c.session_id == session_id).values(used))
-        return TokenPair(account, issue_access_token(self._jwt_secret, account), token)
+        return TokenPair(account, issue_access_token(self._jwt_secret, account, session_id), token)
 
     async def _locked(self, connection: AsyncConnection, token: str) -> "RefreshRow | None":
         if len(token) > REFRESH_TOKEN_LENGTH_MAX:
@@ -200,14 +158,17 @@ class Sessions:
         row = (await connection.execute(query.where(table.token_hash == _hash(token)).with_for_update())).first()
         return None if row is None else RefreshRow(*row)
 
-    async def _end(self, connection: AsyncConnection, session_id: uuid.UUID, now_ns: int) -> None:
-        living = (sessions.c.session_id == session_id) & sessions.c.revoked_ns.is_(None)
-        await connection.execute(update(sessions).where(living).values(revoked_ns=now_ns))
+    async def _end(self, connection: AsyncConnection, which: ColumnElement[bool]) -> int:
+        living = update(sessions).where(which, sessions.c.revoked_ns.is_(None)).values(revoked_ns=time.time_ns())
+        ended = [str(found) for found in (await connection.execute(living.returning(sessions.c.session_id))).scalars()]
+        # Before the transaction ends: a token that is refused a moment early harms nobody.
+        self._ended(ended)
+        return len(ended)
 
 
 @dataclass(frozen=True, slots=True)
 class RefreshRow:
-    """A stored refresh token."""
+    """A stored refresh token, and whether its session was ended."""
 
     token_hash: bytes
     session_id: uuid.UUID
@@ -217,38 +178,15 @@ class RefreshRow:
     revoked_ns: int | None
 
 
-def checked_username(username: str) -> str:
-    """Return the username in its one spelling. Raises Refused FIELD_INVALID."""
-    name = username.casefold()
-    if USERNAME.fullmatch(name):
-        return name
-    limit = "3-32 of a-z 0-9 _ . -"
-    raise refuse(
-        EdgeReason.FIELD_INVALID,
-        f"the username must be {limit} (letter case does not matter)",
-        field="username",
-        limit=limit,
-    )
+def log_event(message: str, account: int | None, device: Device, level: int = logging.INFO) -> None:
+    """Log what happened to an account's access, and from where."""
+    fields = {"account": account if account is not None else "unknown", "address": device.address}
+    logger.log(level, message, extra={"fields": fields})
 
 
-def check_password(password: str) -> None:
-    """Raises Refused FIELD_INVALID for a password that is too short or too long."""
-    if PASSWORD_LENGTH_MIN <= len(password) <= PASSWORD_LENGTH_MAX:
-        return
-    limit = f"{PASSWORD_LENGTH_MIN}-{PASSWORD_LENGTH_MAX} characters"
-    raise refuse(
-        EdgeReason.FIELD_INVALID,
-        f"the password must have {limit}; it has {len(password)}",
-        field="password",
-        limit=limit,
-    )
+def _use(now_ns: int, device: Device) -> dict[str, int | str]:
+    return {"used_ns": now_ns, "expires_ns": now_ns + REFRESH_TOKEN_LIFETIME_NS, "address": device.address}
 
 
 def _hash(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
-
-
-def _log(message: str, account: int | None, address: str, level: int = logging.INFO) -> None:
-    logger.log(
-        level, message, extra={"fields": {"account": account if account is not None else "unknown", "address": address}}
-    )

@@ -13,6 +13,7 @@ from exchange.contracts.refusals import EdgeReason, Refusal, Refused, refuse
 from exchange.contracts.units import Market
 from exchange.gateway.context import Exchange
 from exchange.gateway.hub import Hub, Subscriber, encode
+from exchange.gateway.principal import Principal
 
 CONNECTIONS_MAX = 2_000  # at the bound a new connection is refused with close code 1013, try again later
 SUBSCRIPTIONS_MAX = 100
@@ -28,6 +29,9 @@ class Operation(msgspec.Struct, forbid_unknown_fields=True):
     channel: str | None = None
     symbol: str | None = None
     token: str | None = None
+    key: str | None = None
+    timestamp: str | None = None
+    signature: str | None = None
 
 
 _decoder = msgspec.json.Decoder(Operation)
@@ -39,6 +43,13 @@ class StreamServer:
     def __init__(self, exchange: Exchange, hub: Hub) -> None:
         self._exchange = exchange
         self._hub = hub
+        self._connections: set[Connection] = set()
+        exchange.access.state.on_change = self._check_all
+
+    def _check_all(self) -> None:
+        """Once a second and at every change: who has lost access loses the private channel."""
+        for connection in self._connections:
+            connection.check()
 
     async def serve(self, websocket: WebSocket) -> None:
         """Serve one connection to its end."""
@@ -51,14 +62,16 @@ class StreamServer:
             return
         subscriber = Subscriber()
         self._hub.connections.add(subscriber)
-        connection = Connection(self._exchange, self._hub, subscriber)
+        address = websocket.client.host if websocket.client else ""
+        connection = Connection(self._exchange, self._hub, subscriber, address)
+        self._connections.add(connection)
         sending = asyncio.create_task(_send(websocket, subscriber))
         receiving = asyncio.create_task(_receive(websocket, connection))
         try:
             await asyncio.wait((sending, receiving), return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._hub.forget(subscriber)
-            connection.close()
+            self._connections.discard(connection)
             for task in (sending, receiving):
                 task.cancel()
                 with suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
@@ -83,13 +96,14 @@ async def _receive(websocket: WebSocket, connection: "Connection") -> None:
 class Connection:
     """What one client has subscribed to, and as whom."""
 
-    def __init__(self, exchange: Exchange, hub: Hub, subscriber: Subscriber) -> None:
+    def __init__(self, exchange: Exchange, hub: Hub, subscriber: Subscriber, address: str = "") -> None:
         self._exchange = exchange
+        self._address = address
         self._hub = hub
         self._subscriber = subscriber
         self._subscriptions: set[tuple[str, int]] = set()  # channel, market number; ("orders", 0)
         self._account: int | None = None
-        self._expiry: asyncio.TimerHandle | None = None
+        self._principal: Principal | None = None
 
     def take(self, message: bytes) -> None:
         """Carry out one operation and answer it."""
@@ -100,11 +114,6 @@ class Connection:
             self._carry_out(operation)
         except Refused as refused:
             self._answer_error(identity, refused.refusal)
-
-    def close(self) -> None:
-        """The connection is gone."""
-        if self._expiry is not None:
-            self._expiry.cancel()
 
     def _decode(self, message: bytes) -> Operation:
         if len(message) > MESSAGE_BYTES_MAX:
@@ -158,25 +167,33 @@ class Connection:
         self._acknowledge(operation)
 
     def _authenticate(self, operation: Operation) -> None:
-        token = operation.token or ""
-        account = self._exchange.tokens.verify(token)
-        if self._account not in (None, account):
+        access = self._exchange.access
+        if operation.key is None:
+            principal = access.identify_token(operation.token or "")
+        else:
+            signed = (operation.timestamp or "", operation.signature or "")
+            principal = access.identify_stream(operation.key, *signed, self._address)
+        access.require(principal, "read")
+        if self._account not in (None, principal.account):
             raise refuse(EdgeReason.FORBIDDEN, "this connection belongs to another account: open a new one")
-        self._account = account
-        if self._expiry is not None:
-            self._expiry.cancel()
-        seconds = self._exchange.tokens.expires_at(token) - time.time()
-        self._expiry = asyncio.get_running_loop().call_later(seconds, self._expire)
+        self._principal, self._account = principal, principal.account
         self._acknowledge(operation)
 
-    def _expire(self) -> None:
-        """The token is over: the private channel ends, the public ones go on."""
-        if self._account is not None and ("orders", 0) in self._subscriptions:
-            self._hub.unsubscribe_orders(self._subscriber, self._account)
-            self._subscriptions.discard(("orders", 0))
-        self._account = None
-        detail = "the access token has expired: authenticate with a new one and subscribe to orders again"
-        self._answer_error(None, Refusal(EdgeReason.TOKEN_EXPIRED, detail))
+    def check(self) -> None:
+        """End the private channel where the right to it has ended; the public ones go on."""
+        if self._principal is None:
+            return
+        try:
+            if time.time() >= self._principal.expires_at:
+                detail = "the access token has expired: authenticate with a new one and subscribe to orders again"
+                raise refuse(EdgeReason.TOKEN_EXPIRED, detail)
+            self._exchange.access.check(self._principal)
+        except Refused as refused:
+            if ("orders", 0) in self._subscriptions:
+                self._hub.unsubscribe_orders(self._subscriber, self._principal.account)
+                self._subscriptions.discard(("orders", 0))
+            self._principal = self._account = None
+            self._answer_error(None, refused.refusal)
 
     def _signed_in(self) -> int:
         if self._account is None:

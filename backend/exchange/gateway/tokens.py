@@ -2,11 +2,13 @@
 
 import secrets
 import time
+import uuid
 from collections import OrderedDict
 
 import jwt
 
 from exchange.contracts.refusals import EdgeReason, Refused, refuse
+from exchange.gateway.principal import SESSION_PERMISSIONS, Principal
 
 ALGORITHM = "HS256"
 TOKEN_TYPE = "at+jwt"  # noqa: S105 - a media type
@@ -17,16 +19,17 @@ CLOCK_SKEW_S = 5
 TOKEN_LENGTH_MAX = 1024
 CACHE_SIZE = 16_384
 
-_REQUIRED_CLAIMS = ["iss", "aud", "sub", "iat", "exp", "jti"]
+_REQUIRED_CLAIMS = ["iss", "aud", "sub", "sid", "iat", "exp", "jti"]
 
 
-def issue_access_token(secret: str, account: int) -> str:
-    """Return a token that proves for ACCESS_TOKEN_LIFETIME_S seconds that its bearer is the account."""
+def issue_access_token(secret: str, account: int, session_id: uuid.UUID) -> str:
+    """Return a token that proves for ACCESS_TOKEN_LIFETIME_S seconds that its bearer is a session of the account."""
     now = int(time.time())
     claims = {
         "iss": ISSUER,
         "aud": AUDIENCE,
         "sub": str(account),
+        "sid": str(session_id),
         "iat": now,
         "exp": now + ACCESS_TOKEN_LIFETIME_S,
         "jti": secrets.token_urlsafe(12),
@@ -44,33 +47,27 @@ class TokenVerifier:
     def __init__(self, secret: str, cache_size: int = CACHE_SIZE) -> None:
         self._secret = secret
         self._cache_size = cache_size
-        self._known: OrderedDict[str, tuple[int, float]] = OrderedDict()  # token -> (account, expires at, Unix seconds)
+        self._known: OrderedDict[str, Principal] = OrderedDict()
 
-    def verify(self, token: str) -> int:
-        """Return the account of a token. Raises Refused UNAUTHENTICATED or TOKEN_EXPIRED."""
-        known = self._known.get(token)
-        if known is None:
-            known = self._check(token)
-            self._remember(token, known)
+    def verify(self, token: str) -> Principal:
+        """Return whose token it is. Raises Refused UNAUTHENTICATED or TOKEN_EXPIRED."""
+        principal = self._known.get(token)
+        if principal is None:
+            principal = self._check(token)
+            self._remember(token, principal)
         else:
             self._known.move_to_end(token)
-        account, expires_at = known
-        if time.time() >= expires_at:
+        if time.time() >= principal.expires_at:
             self._known.pop(token, None)
             raise _expired()
-        return account
+        return principal
 
-    def expires_at(self, token: str) -> float:
-        """Return until when a token is accepted, in Unix seconds. Raises as ``verify``."""
-        self.verify(token)
-        return self._known[token][1]
-
-    def _remember(self, token: str, known: tuple[int, float]) -> None:
-        self._known[token] = known
+    def _remember(self, token: str, principal: Principal) -> None:
+        self._known[token] = principal
         if len(self._known) > self._cache_size:
             self._known.popitem(last=False)
 
-    def _check(self, token: str) -> tuple[int, float]:
+    def _check(self, token: str) -> Principal:
         if len(token) > TOKEN_LENGTH_MAX:
             raise _invalid("it is too long")
         try:
@@ -87,20 +84,22 @@ class TokenVerifier:
             raise _expired() from None
         except jwt.InvalidTokenError:
             raise _invalid("it was not issued here or was changed") from None
-        return _subject(decoded["header"], decoded["payload"])
+        return _principal(decoded["header"], decoded["payload"])
 
 
-def _subject(header: dict[str, object], claims: dict[str, object]) -> tuple[int, float]:
-    issued_at, expires_at, subject = claims["iat"], claims["exp"], claims["sub"]
+def _principal(header: dict[str, object], claims: dict[str, object]) -> Principal:
+    issued_at, expires_at, subject, session = claims["iat"], claims["exp"], claims["sub"], claims["sid"]
     if header.get("typ") != TOKEN_TYPE:
         raise _invalid("it is no access token")
-    if not isinstance(issued_at, int) or not isinstance(expires_at, int) or not isinstance(subject, str):
+    if not isinstance(issued_at, int) or not isinstance(expires_at, int):
+        raise _invalid("its claims have the wrong types")
+    if not isinstance(subject, str) or not isinstance(session, str):
         raise _invalid("its claims have the wrong types")
     if expires_at - issued_at > ACCESS_TOKEN_LIFETIME_S:
         raise _invalid("it lives longer than access tokens do")
     if not (subject.isascii() and subject.isdigit() and len(subject) < 19):
         raise _invalid("its subject is no account")
-    return int(subject), expires_at + CLOCK_SKEW_S
+    return Principal(int(subject), SESSION_PERMISSIONS, expires_at + CLOCK_SKEW_S, session)
 
 
 def bearer_token(authorization: str | None) -> str:

@@ -3,7 +3,9 @@
 from sqlalchemy import select
 
 from exchange.contracts import commands
-from exchange.gateway.sessions import Sessions
+from exchange.gateway.logins import Logins
+from exchange.gateway.sessions import Device, Sessions
+from exchange.gateway.totp import SecondFactors
 from exchange.main import RunningExchange
 from exchange.storage.tables import users
 
@@ -25,9 +27,11 @@ async def _account(exchange: RunningExchange, password: str) -> int:
         known = await connection.scalar(select(users.c.account_id).where(users.c.username == USERNAME))
     if known is not None:
         return int(known)
-    sessions = Sessions(exchange.database.engine, exchange.settings.jwt_secret)
+    engine = exchange.database.engine
+    sessions = Sessions(engine, exchange.settings.jwt_secret)
+    logins = Logins(engine, sessions, SecondFactors(engine, exchange.access.sealer))
     try:
-        user, _ = await sessions.register(USERNAME, password, "127.0.0.1")
+        user, _ = await logins.register(USERNAME, password, Device("127.0.0.1"))
     finally:
-        sessions.close()
+        logins.close()
     return user.account_id

@@ -7,7 +7,7 @@ import pytest
 
 from exchange.gateway.app import create_app
 from exchange.gateway.context import Exchange
-from tests.support.local_exchange import local_exchange, serving
+from tests.support.local_exchange import local_exchange, serving, with_order_entry
 
 
 @pytest.fixture
@@ -19,4 +19,11 @@ async def exchange(database_url: str) -> AsyncIterator[Exchange]:
 @pytest.fixture
 async def client(exchange: Exchange) -> AsyncIterator[aiohttp.ClientSession]:
     async with serving(create_app(exchange)) as connected:
+        yield connected
+
+
+@pytest.fixture
+async def trading(exchange: Exchange) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client of the whole API, order entry included."""
+    async with serving(with_order_entry(exchange)) as connected:
         yield connected
