@@ -101,6 +101,7 @@ cdef void prepare_amendment(State* s, const OrderCommand* command, Amendment* a)
     taker.opposite = opposite_side(&taker.market.book, order.side)
     taker.side = order.side
     taker.account = command.header.account
+    taker.owner = order.owner
 
 
 cdef int check_amended_sizes(const State* s, const OrderCommand* command, Amendment* a) noexcept nogil:

@@ -98,14 +98,20 @@ cdef Walk walk(const State* s, const Taker* taker, int64_t quantity, int64_t amo
     return result
 
 
-cdef inline WalkRule walk_rule(int self_trade) noexcept nogil:
-    if self_trade == CANCEL_OLDEST:
-        return SKIP_SELF
-    return STOP_BEFORE_SELF if self_trade == CANCEL_NEWEST or self_trade == CANCEL_BOTH else COUNT_ALL
+cdef inline bint may_meet_itself(const State* s, const Taker* taker) noexcept nogil:
+    return taker.group != 0 or s.traders[taker.owner].live_orders != 0
+
+
+cdef inline WalkRule walk_rule(const State* s, const Taker* taker) noexcept nogil:
+    if taker.self_trade == TRADE_WITH_SELF or taker.self_trade == DECREMENT or not may_meet_itself(s, taker):
+        return COUNT_ALL
+    return SKIP_SELF if taker.self_trade == CANCEL_OLDEST else STOP_BEFORE_SELF
 
 
 cdef int64_t fillable(const State* s, const Taker* taker) noexcept nogil:
-    cdef WalkRule rule = STOP_BEFORE_SELF if taker.self_trade == DECREMENT else walk_rule(taker.self_trade)
+    cdef WalkRule rule = walk_rule(s, taker)
+    if taker.self_trade == DECREMENT and may_meet_itself(s, taker):
+        rule = STOP_BEFORE_SELF
     return walk(s, taker, taker.quantity, 0, rule).quantity_lots
 
 

@@ -140,6 +140,7 @@ cdef void prepare(const State* s, const OrderCommand* command, Placement* p) noe
     taker.opposite = opposite_side(&taker.market.book, h.side)
     taker.order_id = h.sequence
     taker.account = h.account
+    taker.owner = s.trader_slots[trader_slot(s, h.account, command.market)]
     taker.group = command.group
     taker.side = h.side
     taker.order_type = h.order_type
@@ -274,7 +275,7 @@ cdef int check_match(State* s, Placement* p) noexcept nogil:
             return MIN_QUANTITY_NOT_FILLABLE
     if taker.order_type != MARKET_ORDER:
         return NONE
-    taken = walk(s, taker, command.quantity_lots, command.amount, walk_rule(taker.self_trade))
+    taken = walk(s, taker, command.quantity_lots, command.amount, walk_rule(s, taker))
     if command.quantity_lots == 0:
         if taken.quantity_lots == 0:
             return NO_LIQUIDITY
@@ -295,20 +296,21 @@ cdef int check_match(State* s, Placement* p) noexcept nogil:
 cdef int check_limits(const State* s, const Taker* taker, int64_t added_bid_lots, bint adds_order) noexcept nogil:
     # 16: how many orders, how large a position.
     cdef const Terms* terms = &taker.market.terms
-    cdef uint32_t owner = s.trader_slots[trader_slot(s, taker.account, taker.market.definition.market)]
-    cdef const Trader* trader = &s.traders[owner]
-    cdef uint32_t slot
-    cdef int128_t owned = 0
-    if adds_order and terms.open_orders_max > 0 and owner != 0 and trader.live_orders >= terms.open_orders_max:
+    cdef const Trader* trader = &s.traders[taker.owner]
+    cdef const Balance* base
+    cdef int128_t owned
+    cdef int128_t room
+    if adds_order and terms.open_orders_max > 0 and trader.live_orders >= terms.open_orders_max:
         return OPEN_ORDERS_LIMIT
     if added_bid_lots > 0 and terms.position_lots_max > 0:
-        slot = s.ledger.slots[balance_slot(&s.ledger, taker.account, taker.market.definition.base)]
-        if slot != 0:
-            owned = s.ledger.balances[slot - 1].available + s.ledger.balances[slot - 1].held
-        owned = owned / taker.market.definition.lot_units + added_bid_lots
-        if owner != 0:
-            owned += trader.bid_lots
-        if owned > terms.position_lots_max:
+        if taker.owner != 0:
+            base = &s.ledger.balances[trader.base_balance]
+            owned = base.available + base.held
+        else:
+            owned = available_to(s, taker.account, taker.market.definition.base)
+        # owned // lot_units > room, without the division
+        room = <int128_t>terms.position_lots_max - added_bid_lots - trader.bid_lots
+        if room < 0 or owned >= (room + 1) * taker.market.definition.lot_units:
             return POSITION_LIMIT
     return NONE
 
@@ -326,7 +328,6 @@ cdef int check_funds(State* s, Placement* p) noexcept nogil:
         p.needed = taker.held - least(taker.held, first)
     elif taker.order_type == MARKET_ORDER:
         taker.held = p.needed
-    taker.owner = s.trader_slots[trader_slot(s, taker.account, market.market)]
     if taker.owner == 0:
         if available_to(s, taker.account, market.quote if taker.side == BUY else market.base) < p.needed:
             return INSUFFICIENT_FUNDS

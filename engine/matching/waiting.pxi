@@ -75,7 +75,7 @@ cdef void fire(State* s, uint32_t index) noexcept nogil:
 
 cdef int hold_exactly(State* s, Taker* taker) noexcept nogil:
     # Hold what a buy without a price will pay. Returns why that cannot be.
-    cdef Walk taken = walk(s, taker, taker.remaining, 0, walk_rule(taker.self_trade))
+    cdef Walk taken = walk(s, taker, taker.remaining, 0, walk_rule(s, taker))
     cdef int64_t units
     if taken.price_lots > taker.market.price_lots_max:
         return NOTIONAL_TOO_LARGE
