@@ -1,4 +1,4 @@
-"""The yardstick of every call from Python: a METH_FASTCALL function of five arguments that does nothing (empty_call.c)."""
+"""The yardstick of a call from Python: a METH_FASTCALL function that does nothing with its arguments (empty_call.c)."""
 
 import os
 import subprocess
@@ -18,7 +18,8 @@ CALLS = 200_000
 @cache
 def empty() -> Callable[..., None]:
     """The function, compiled once into the system's temporary directory."""
-    built = Path(tempfile.mkdtemp(prefix="exchange-empty-call-")) / f"empty_call{sysconfig.get_config_var('EXT_SUFFIX')}"
+    name = f"empty_call{sysconfig.get_config_var('EXT_SUFFIX')}"
+    built = Path(tempfile.mkdtemp(prefix="exchange-empty-call-")) / name
     include = sysconfig.get_path("include")
     compiler = os.environ.get("CC", "cc")
     subprocess.run([compiler, "-O2", "-shared", "-fPIC", f"-I{include}", str(SOURCE), "-o", str(built)], check=True)

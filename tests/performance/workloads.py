@@ -120,9 +120,8 @@ class _Flow:
 def _realistic(rng: np.random.Generator, count: int) -> Operations:
     flow = _Flow(count)
     mids = _wander(rng, count)
-    for mid, uniform, side, lots in zip(
-        mids.tolist(), rng.random((count, 3)).tolist(), rng.integers(1, 3, count).tolist(), _lots(rng, count), strict=True
-    ):
+    uniforms, sides = rng.random((count, 3)).tolist(), rng.integers(1, 3, count).tolist()
+    for mid, uniform, side, lots in zip(mids.tolist(), uniforms, sides, _lots(rng, count), strict=True):
         limit_share = 0.45 + 0.9 * (LIVE_ORDERS - flow.live) / LIVE_ORDERS
         if flow.made >= OPENING_ORDERS and uniform[0] < 0.1:
             _aggress(flow, side, uniform, lots)
