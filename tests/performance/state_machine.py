@@ -1,7 +1,8 @@
 """The whole state machine on the project's own flows, in units of an empty Python call.
 
 Checks, holds, matching, fees, ledger, events and digest of every command, applied in batches. Each figure is the least
-processor time of several rounds; what is compared runs in turns, so that a noisy machine disturbs both alike. Run it: `python -m tests.performance.state_machine`.
+processor time of several rounds; what is compared runs in turns, so that a noisy machine disturbs both alike.
+Run it: `python -m tests.performance.state_machine`.
 """
 
 import time
@@ -28,7 +29,7 @@ Batches = list[bytes]
 
 
 def opened(*, features: bool = False) -> Shard:
-    """A shard with one market and a hundred traders who have all they need; with features, all present and none at work."""
+    """A shard with a market and a hundred traders who have all they need; with features, all there and none at work."""
     terms: dict[str, Any] = {"lot_units": 1, "tick_lot_units": 1, "quantity_lots_max": 10**12}
     terms["price_ticks_max"] = 2**32 - 1
     defined = [commands.define_asset(1, "USD", 10), commands.define_asset(2, "BTC", 8)]
