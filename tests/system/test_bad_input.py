@@ -13,6 +13,14 @@ from tests.support.server import ExchangeServer
 
 GOOD = {"symbol": "BTC/USD", "side": "Buy", "quantity": "1.0", "price": "50000.00", "order_type": "Limit"}
 
+STOP = {"order_type": "Stop", "trigger_price": "90000.00", "price": None}
+TRAILING = {"order_type": "TrailingStop", "trail": "100.00", "price": None}
+AMOUNT = {"order_type": "Market", "quote_quantity": "10", "quantity": None, "price": None}
+
+ORDER_TYPES = "Market, Limit, Stop, StopLimit, TakeProfit, TakeProfitLimit or TrailingStop"
+TRIGGERED = "Stop, StopLimit, TakeProfit, TakeProfitLimit and TrailingStop orders"
+SELF_TRADES = "None, CancelNewest, CancelOldest, CancelBoth or Decrement"
+LASTING = "GTC, GTD or DAY"
 DECIMAL = "a decimal string"
 CLIENT_ID = "1 to 36 of A-Z a-z 0-9 _ . : -"
 
@@ -60,13 +68,73 @@ CASES = {
     "unknown side": Bad({"side": "Hold"}, "SIDE_INVALID", "side", "Buy or Sell"),
     "no side": Bad({"side": None}, "SIDE_INVALID", "side", "Buy or Sell"),
     "list as side": Bad({"side": ["Buy"]}, "SIDE_INVALID", "side", "Buy or Sell"),
-    "unknown type": Bad({"order_type": "Stop"}, "ORDER_TYPE_INVALID", "order_type", "Limit or Market"),
-    "unknown time in force": Bad({"time_in_force": "DAY"}, "TIME_IN_FORCE_INVALID", "time_in_force", "GTC, IOC or FOK"),
+    "unknown type": Bad({"order_type": "Iceberg"}, "ORDER_TYPE_INVALID", "order_type", ORDER_TYPES),
+    "unknown time in force": Bad(
+        {"time_in_force": "GFD"}, "TIME_IN_FORCE_INVALID", "time_in_force", "GTC, GTD, DAY, IOC or FOK"
+    ),
+    "stop that does not last": Bad(
+        STOP | {"time_in_force": "IOC"}, "TIME_IN_FORCE_INVALID", "time_in_force", LASTING, "GTC"
+    ),
     "market order that rests": Bad(
         {"order_type": "Market", "time_in_force": "GTC"}, "TIME_IN_FORCE_INVALID", "time_in_force", "IOC or FOK", "IOC"
     ),
     "post-only market order": Bad(
-        {"order_type": "Market", "post_only": True}, "FLAGS_INVALID", "post_only", "GTC Limit", "false"
+        {"order_type": "Market", "post_only": True}, "FLAGS_INVALID", "post_only", LASTING + " Limit", "false"
+    ),
+    "post-only stop": Bad(STOP | {"post_only": True}, "FLAGS_INVALID", "post_only", LASTING + " Limit", "false"),
+    "slide alone": Bad({"slide": True}, "FLAGS_INVALID", "slide", "with post_only", "false"),
+    "slide as text": Bad({"slide": "no"}, "FIELD_INVALID", "slide", "true or false"),
+    "stop without trigger": Bad(STOP | {"trigger_price": None}, "FIELD_INVALID", "trigger_price", "required"),
+    "trigger off tick": Bad(STOP | {"trigger_price": "1.001"}, "PRICE_OFF_TICK", "trigger_price", "0.01", "1.00"),
+    "trigger of zero": Bad(STOP | {"trigger_price": "0"}, "TRIGGER_PRICE_INVALID", "trigger_price", "0.01", "0.01"),
+    "limit with trigger": Bad({"trigger_price": "1.00"}, "TRIGGER_PRICE_INVALID", "trigger_price", TRIGGERED),
+    "stop-limit without price": Bad(
+        STOP | {"order_type": "StopLimit", "price": None}, "FIELD_INVALID", "price", "required"
+    ),
+    "trail of a stop": Bad(STOP | {"trail": "1.00"}, "TRAIL_INVALID", "trail", "TrailingStop orders"),
+    "trailing stop without trail": Bad(TRAILING | {"trail": None}, "FIELD_INVALID", "trail", "required"),
+    "trailing stop with price": Bad(TRAILING | {"price": "5.00"}, "PRICE_OUT_OF_RANGE", "price", "none"),
+    "huge trail": Bad(TRAILING | {"trail": "20000000"}, "TRAIL_INVALID", "trail", "10000000.00", "10000000.00"),
+    "iceberg that shows all": Bad(
+        {"display_quantity": "1.0"}, "DISPLAY_QUANTITY_INVALID", "display_quantity", "0.99999999", "0.99999999"
+    ),
+    "iceberg that shows nothing": Bad(
+        {"display_quantity": "0"}, "DISPLAY_QUANTITY_INVALID", "display_quantity", "0.00000001", "0.00000001"
+    ),
+    "iceberg at once": Bad(
+        {"display_quantity": "0.5", "time_in_force": "IOC"},
+        "DISPLAY_QUANTITY_INVALID",
+        "display_quantity",
+        LASTING + " Limit",
+    ),
+    "minimum above quantity": Bad({"min_quantity": "2"}, "MIN_QUANTITY_INVALID", "min_quantity", "1", "1"),
+    "minimum of a post-only order": Bad(
+        {"min_quantity": "1", "post_only": True}, "MIN_QUANTITY_INVALID", "min_quantity", "Market by quantity, Limit"
+    ),
+    "GTD without a time": Bad({"time_in_force": "GTD"}, "FIELD_INVALID", "expire_at", "required"),
+    "a time without GTD": Bad(
+        {"expire_at": "2099-01-01T00:00:00Z"}, "EXPIRE_TIME_INVALID", "expire_at", "with time_in_force GTD"
+    ),
+    "no time": Bad({"time_in_force": "GTD", "expire_at": "tomorrow"}, "FIELD_INVALID", "expire_at", "RFC 3339 with Z"),
+    "a time as number": Bad(
+        {"time_in_force": "GTD", "expire_at": 9e9}, "FIELD_INVALID", "expire_at", "RFC 3339 with Z"
+    ),
+    "unknown self-trade prevention": Bad(
+        {"self_trade_prevention": "Maybe"}, "SELF_TRADE_INVALID", "self_trade_prevention", SELF_TRADES
+    ),
+    "decrement by amount": Bad(
+        AMOUNT | {"self_trade_prevention": "Decrement"},
+        "SELF_TRADE_INVALID",
+        "self_trade_prevention",
+        "None, CancelNewest, CancelOldest or CancelBoth",
+        "CancelNewest",
+    ),
+    "amount of a limit order": Bad({"quote_quantity": "10"}, "AMOUNT_OUT_OF_RANGE", "quote_quantity", "Market orders"),
+    "amount and quantity": Bad(AMOUNT | {"quantity": "1"}, "AMOUNT_OUT_OF_RANGE", "quote_quantity", "without quantity"),
+    "amount or nothing": Bad(AMOUNT | {"time_in_force": "FOK"}, "TIME_IN_FORCE_INVALID", "time_in_force", "IOC", "IOC"),
+    "tiny amount": Bad(AMOUNT | {"quote_quantity": "0.001"}, "NOTIONAL_TOO_SMALL", "quote_quantity", "0.01", "0.01"),
+    "amount too fine": Bad(
+        AMOUNT | {"quote_quantity": "1.00000000001"}, "AMOUNT_OUT_OF_RANGE", "quote_quantity", "0.0000000001", "1"
     ),
     "post-only as text": Bad({"post_only": "yes"}, "FIELD_INVALID", "post_only", "true or false"),
     "client id too long": Bad(

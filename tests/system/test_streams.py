@@ -45,7 +45,8 @@ async def read_to_the_end(connection: ClientConnection) -> None:
 
 
 def order(side: str, price: int, quantity: str = "0.1") -> Message:
-    return {"symbol": "ETH/USD", "side": side, "price": f"{price}.00", "quantity": quantity, "order_type": "Limit"}
+    terms = {"symbol": "ETH/USD", "side": side, "price": f"{price}.00", "quantity": quantity, "order_type": "Limit"}
+    return terms | {"self_trade_prevention": "None"}  # some tests have one account on both sides
 
 
 async def test_snapshot_and_updates_are_the_book_that_rest_serves(own_exchange: ExchangeServer) -> None:

@@ -129,6 +129,7 @@ class OrderRequest:
     order_type: Literal["Limit", "Market"] = "Limit"
     time_in_force: Literal["GTC", "IOC", "FOK"] = "GTC"
     post_only: bool = False
+    self_trade_prevention: Literal["None", "CancelNewest", "CancelOldest", "CancelBoth", "Decrement"] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -246,7 +246,7 @@ class OrderMix:
         client_id = f',"client_order_id":"{prefix}{SERIAL_MARK.decode()}"' if self.client_ids else ""
         return (
             f'{{"symbol":"{symbol}","side":"{side}","quantity":"{quantity}","price":"{price}",'
-            f'"order_type":"Limit"{client_id}}}'
+            f'"order_type":"Limit","self_trade_prevention":"None"{client_id}}}'
         ).encode()
 
 

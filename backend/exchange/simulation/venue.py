@@ -67,7 +67,10 @@ class HttpVenue:
     async def place(
         self, account: int, client_order_id: str, side: Side, price: Decimal, quantity: Decimal
     ) -> PlaceOutcome:
-        request = OrderRequest(client_order_id, self._symbol, side, format(quantity, "f"), format(price, "f"))
+        # Who traded with whom is not in a recording: the accounts are drawn, and one may meet itself.
+        request = OrderRequest(
+            client_order_id, self._symbol, side, format(quantity, "f"), format(price, "f"), self_trade_prevention="None"
+        )
         try:
             placed = await self._traders[account].place(request)
         except Refused as refusal:
