@@ -22,6 +22,23 @@ from engine.matching.orders cimport (
 )
 from engine.matching.types cimport *
 
+cdef extern from *:
+    """
+    /* The value of a small int without a call: 1 when it is one, else nothing is written. */
+    static inline int exchange_small_int(PyObject *object, long long *value) {
+        if (!PyLong_CheckExact(object)) return 0;
+    #if PY_VERSION_HEX >= 0x030C0000
+        if (!PyUnstable_Long_IsCompact((PyLongObject *)object)) return 0;
+        *value = PyUnstable_Long_CompactValue((PyLongObject *)object);
+    #else
+        if (Py_SIZE(object) != 1 && Py_SIZE(object) != 0) return 0;
+        *value = Py_SIZE(object) ? ((PyLongObject *)object)->ob_digit[0] : 0;
+    #endif
+        return 1;
+    }
+    """
+    bint exchange_small_int(object, long long*) noexcept
+
 cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object, int*) except? -1
     unsigned long long PyLong_AsUnsignedLongLong(object) except? <unsigned long long>-1
@@ -59,6 +76,13 @@ cdef packed struct Trade:
 
 cdef inline int64_t integer(object value) except? -1:
     # A Python integer; one that 64 bits do not hold becomes the extreme, which every check refuses.
+    cdef long long small
+    if exchange_small_int(value, &small):
+        return small
+    return wide_integer(value)
+
+
+cdef int64_t wide_integer(object value) except? -1:
     cdef int overflow = 0
     cdef int64_t number = PyLong_AsLongLongAndOverflow(value, &overflow)
     if overflow != 0:
@@ -74,6 +98,13 @@ cdef uint64_t wide_order_id(object value) except? 0:
 
 
 cdef inline uint64_t order_id_of(object value) except? 0:
+    cdef long long small
+    if exchange_small_int(value, &small) and small >= 0:
+        return <uint64_t>small
+    return any_order_id(value)
+
+
+cdef uint64_t any_order_id(object value) except? 0:
     cdef int overflow = 0
     cdef int64_t number = PyLong_AsLongLongAndOverflow(value, &overflow)
     if overflow != 0 or number < 0:
