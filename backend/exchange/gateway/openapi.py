@@ -245,7 +245,7 @@ def openapi_document() -> dict[str, Any]:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     document["components"]["securitySchemes"] |= _KEY_SCHEMES
-    _open_to_keys(document, app)
+    _open_to_keys(document)
     for operation in ORDER_ENTRY:
         document["paths"].setdefault(operation.path, {})[operation.method] = _render(operation)
     document["components"]["schemas"] |= _entry_schemas()
@@ -299,9 +299,9 @@ def _render(operation: Operation) -> dict[str, Any]:
     return rendered
 
 
-def _open_to_keys(document: dict[str, Any], app: FastAPI) -> None:
+def _open_to_keys(document: dict[str, Any]) -> None:
     """Say of every operation that a key may be allowed how it is signed."""
-    for path, method, permission in asked_of(app.routes):
+    for path, method, permission in asked_of(route for router in api_routers() for route in router.routes):
         if permission not in ("revoke", "manage"):
             document["paths"][path][method]["security"] = [_BEARER, _SIGNED]
 
