@@ -16,6 +16,7 @@ class LazyGroup(click.Group):
         "demo": "exchange.cli.demo:demo",
         "replay": "exchange.cli.replay:replay",
         "load": "exchange.cli.load:load",
+        "audit": "exchange.cli.audit:audit",
         "db": "exchange.cli.db:db",
         "openapi": "exchange.cli.openapi:openapi",
         "reset": "exchange.cli.reset:reset",
@@ -40,6 +41,7 @@ def cli() -> None:
     \b
     exchange serve --demo        everything on one machine, with a living market
     exchange replay FILE         play recorded order flow through the API
+    exchange audit replay        prove that journal, tables and ledger tell one story
     exchange reset               remove this installation's data
     """
 

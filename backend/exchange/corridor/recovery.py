@@ -8,6 +8,8 @@ import logging
 import time
 
 from engine.matching import Shard, SnapshotError
+from engine.records import COMMAND_SIZE
+from exchange.contracts.commands import sequence_of
 from exchange.storage.journal import GENESIS, SEQUENCE_MAX, Entry, JournalCorrupt, JournalReader, Snapshot
 
 logger = logging.getLogger(__name__)
@@ -43,8 +45,28 @@ async def recover(journal: JournalReader) -> tuple[Shard, bytes, int]:
     return shard, chain, snapshot_sequence
 
 
+async def shard_at(journal: JournalReader, sequence: int) -> Shard:
+    """Return the shard as it was after an entry, from the newest snapshot before. Raises JournalCorrupt."""
+    shard, chain = await from_snapshot(journal, sequence)
+    await advance(journal, shard, chain, sequence)
+    return shard
+
+
+async def advance(journal: JournalReader, shard: Shard, chain: bytes, upto: int) -> bytes:
+    """Execute the entries that follow again, up to a sequence, and return the chain there. Raises JournalCorrupt."""
+    while shard.sequence < upto:
+        entries, chain = await journal.after(shard.sequence, chain, min(SLICE, upto - shard.sequence))
+        if not entries:
+            raise JournalCorrupt(shard.sequence + 1, "is missing")
+        replay(shard, entries)
+    return chain
+
+
 def replay(shard: Shard, entries: list[Entry]) -> None:
     """Execute entries again. Raises JournalCorrupt naming the first whose events differ."""
+    for entry in entries:
+        if len(entry.command) != COMMAND_SIZE or sequence_of(entry.command) != entry.sequence:
+            raise JournalCorrupt(entry.sequence, "its command is not that of this entry")
     events = shard.apply(b"".join(entry.command for entry in entries))
     if events == b"".join(entry.events for entry in entries):
         return

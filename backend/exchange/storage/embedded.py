@@ -93,7 +93,7 @@ class EmbeddedPostgres:
         (the message ends with its log's tail). After an error nothing is left running or locked.
         """
         if self.running:
-            return self._url()
+            return self._own_url()
         self.stop()
         try:
             self._take_home()
@@ -107,7 +107,16 @@ class EmbeddedPostgres:
         except BaseException:
             self.stop()
             raise
-        return self._url()
+        return self._own_url()
+
+    def url_of_running(self) -> str | None:
+        """Return the DATABASE_URL of the home's server, whoever started it; None where none accepts connections."""
+        try:
+            lines = (self._data_directory / "postmaster.pid").read_text().splitlines()
+            socket_directory = Path(lines[4])
+        except (OSError, IndexError):
+            return None
+        return self._url(socket_directory) if accepts_connections(socket_directory, ROLE, DATABASE) else None
 
     def stop(self, timeout_s: float = 20) -> None:
         """Stop the server and release the home. Connected clients are disconnected and their open transactions rolled
@@ -131,9 +140,12 @@ class EmbeddedPostgres:
         self._socket_directory = None
         self._release_home()
 
-    def _url(self) -> str:
+    def _own_url(self) -> str:
         assert self._socket_directory is not None
-        host = quote(str(self._socket_directory), safe="/")
+        return self._url(self._socket_directory)
+
+    def _url(self, socket_directory: Path) -> str:
+        host = quote(str(socket_directory), safe="/")
         return f"postgresql://{ROLE}:{quote(self._password, safe='')}@/{DATABASE}?host={host}&port={PORT}"
 
     def _take_home(self) -> None:

@@ -50,6 +50,7 @@ class JournalCorrupt(JournalError):
     def __init__(self, sequence: int, what: str) -> None:
         super().__init__(f"journal entry {sequence}: {what}")
         self.sequence = sequence
+        self.what = what
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,16 @@ class JournalReader:
             "SELECT sequence, chain FROM journal WHERE shard = $1 ORDER BY sequence DESC LIMIT 1", self._shard
         )
         return (row["sequence"], row["chain"]) if row else (0, GENESIS)
+
+    async def chain_at(self, sequence: int) -> bytes:
+        """Return the chain value of an entry, GENESIS before the first. Raises JournalCorrupt for a missing one."""
+        if sequence == 0:
+            return GENESIS
+        query = "SELECT chain FROM journal WHERE shard = $1 AND sequence = $2"
+        chain: bytes | None = await self._connection.fetchval(query, self._shard, sequence)
+        if chain is None:
+            raise JournalCorrupt(sequence, "is missing")
+        return chain
 
     async def after(self, sequence: int, chain: bytes, limit: int) -> tuple[list[Entry], bytes]:
         """Return at most ``limit`` entries that follow ``sequence``, and the chain at the last of them.
