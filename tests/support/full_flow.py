@@ -92,7 +92,7 @@ class _Flow:
             self._special_limit: 110,
             self._dear: 6,
             self._pair: 40,
-            self._bracket: 45,
+            self._bracket: 55,
             self._cancel: 130,
             self._amend: 110,
             self._replace: 50,
@@ -280,7 +280,13 @@ class _Flow:
         if self._chance(0.5):
             self._leg(child, limited=not limited)
         parent = {"contingency": Contingency.ONE_TRIGGERS_OTHER, "quantity_lots": lots}
-        kind = self._pick(({}, 4), ({"time_in_force": TimeInForce.IOC}, 2), (self._trigger(market, side), 1))
+        patient = {
+            "price_ticks": self._away(market, side, self._random.randint(2, 15)),
+            "time_in_force": TimeInForce.GTC,
+        }
+        kind = self._pick(
+            (patient, 4), ({}, 3), ({"time_in_force": TimeInForce.IOC}, 2), (self._trigger(market, side), 1)
+        )
         self._place(self._order(market, side, account, **{**parent, **kind}), child.step)
 
     # Orders that are there
