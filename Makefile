@@ -86,7 +86,7 @@ engine-checks: $(STAMPS)/dev  ## the engine's tests under AddressSanitizer, with
 	ENGINE_CHECKS=1 $(BIN)/python setup.py --quiet build
 	EXCHANGE_DIFFERENTIAL_COMMANDS=4000 HYPOTHESIS_PROFILE=checked scripts/with-checked-engine \
 		$(PYTEST) -k 'not reference' --capture=sys -o pythonpath=$(CHECKED) tests/checked tests/scenarios tests/properties tests/journals \
-		tests/unit/test_shard.py tests/unit/test_records.py tests/unit/test_memory_growth.py tests/performance --benchmark-disable
+		tests/unit/test_shard.py tests/unit/test_bare_book.py tests/unit/test_records.py tests/unit/test_memory_growth.py tests/performance --benchmark-disable
 
 integration: $(STAMPS)/dev  ## contracts and integration with a real Postgres
 	$(PYTEST) tests/integration tests/contract

@@ -1,14 +1,15 @@
 """The bare book: one market's resting orders and their matching, without accounts or money."""
 
+from operator import index as as_int
+
 cimport cython
 import numpy as np
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from cpython.long cimport PyLong_CheckExact, PyLong_FromLongLong, PyLong_FromUnsignedLongLong
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.long cimport PyLong_CheckExact
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_INCREF
-from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
+from cpython.tuple cimport PyTuple_New
 from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
 
 from engine.book_records import OPERATION, REFUSED, TRADE
@@ -43,7 +44,13 @@ cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object, int*) except? -1
     unsigned long long PyLong_AsUnsignedLongLong(object) except? <unsigned long long>-1
     int _PyBytes_Resize(PyObject**, Py_ssize_t) except -1
+    PyObject* new_bytes "PyBytes_FromStringAndSize"(const char*, Py_ssize_t) except NULL
     char* bytes_start "PyBytes_AS_STRING"(PyObject*)
+    PyObject* new_tuple "PyTuple_New"(Py_ssize_t) except NULL
+    PyObject* new_int "PyLong_FromLongLong"(long long) except NULL
+    PyObject* new_order_id "PyLong_FromUnsignedLongLong"(unsigned long long) except NULL
+    void give_item "PyTuple_SET_ITEM"(PyObject*, Py_ssize_t, PyObject*)
+    void Py_INCREF(PyObject*)
     void Py_XDECREF(PyObject*)
 
 cdef enum:
@@ -53,6 +60,7 @@ cdef enum:
     CANCEL_ORDER = 3
     REPLACE = 4
     TRADES_MIN = 64
+    OPERATIONS_MAX = 0xFFFFFFFF
     AHEAD = 6           # operations of a batch between looking for a slot, its order, and working on it
 
 
@@ -65,6 +73,11 @@ cdef packed struct Operation:
     uint64_t order_id
     int64_t price_ticks
     int64_t quantity_lots
+
+
+cdef packed struct Refused:
+    uint32_t operation
+    uint32_t refusal
 
 
 cdef packed struct Trade:
@@ -90,30 +103,30 @@ cdef int64_t wide_integer(object value) except? -1:
     return number
 
 
-cdef uint64_t wide_order_id(object value) except? 0:
-    try:
-        return PyLong_AsUnsignedLongLong(int(value))
-    except OverflowError:
-        raise ValueError(f"order_id must be 0 to {2**64 - 1}, got {value}") from None
-
-
-cdef inline uint64_t order_id_of(object value) except? 0:
+cdef inline uint64_t order_id_of(OrderPool* pool, object value) except? 0:
+    # An order id, whose slot is on its way from memory while the other arguments are converted.
     cdef long long small
     if exchange_small_int(value, &small) and small >= 0:
+        prefetch_slot(pool, <uint64_t>small)
         return <uint64_t>small
-    return any_order_id(value)
+    return wide_order_id(value)
 
 
-cdef uint64_t any_order_id(object value) except? 0:
+cdef uint64_t wide_order_id(object value) except? 0:
     cdef int overflow = 0
     cdef int64_t number = PyLong_AsLongLongAndOverflow(value, &overflow)
-    if overflow != 0 or number < 0:
-        return wide_order_id(value)
-    return <uint64_t>number
+    if overflow == 0 and number >= 0:
+        return <uint64_t>number
+    exact = as_int(value)
+    if not 0 <= exact < 2**64:
+        raise ValueError(f"order_id must be 0 to {2**64 - 1}, got {value}")
+    return PyLong_AsUnsignedLongLong(exact)
 
 
 @cython.final
 cdef class Book:
+    """The resting orders of one market: price first, then time. See bare.pyi for what its methods take and return."""
+
     cdef Sides sides
     cdef OrderPool pool
     cdef PyObject* room           # bytes: where trades are written; `apply` gives away those of its batch
@@ -124,91 +137,99 @@ cdef class Book:
     def __cinit__(self):
         if book_open(&self.sides) < 0 or pool_open(&self.pool) < 0:
             raise MemoryError()
-        self.make_room(TRADES_MIN)
 
     def __dealloc__(self):
         book_close(&self.sides)
         pool_close(&self.pool)
         Py_XDECREF(self.room)
 
-    # One operation a call
+    # One operation a call. Arguments become numbers before anything else: a conversion may run any Python code.
 
     def limit(self, order_id, side, price_ticks, quantity_lots, time_in_force=GTC, flags=0):
-        cdef uint64_t taker_id = order_id_of(order_id)
+        """Trade at `price_ticks` or better; what remains of a GTC order rests. See bare.pyi."""
+        cdef uint64_t taker_id = order_id_of(&self.pool, order_id)
+        cdef int64_t side_number = integer(side)
+        cdef int64_t price = integer(price_ticks)
+        cdef int64_t quantity = integer(quantity_lots)
+        cdef int64_t time_in_force_number = integer(time_in_force)
+        cdef int64_t flag_bits = integer(flags)
         cdef int refusal
         self.trade_count = 0
-        refusal = self.enter(
-            taker_id, integer(side), integer(price_ticks), integer(quantity_lots), integer(time_in_force), integer(flags)
-        )
+        refusal = self.enter(taker_id, side_number, price, quantity, time_in_force_number, flag_bits)
         if refusal != NONE:
             return refuse(refusal, order_id, side, price_ticks, quantity_lots, time_in_force, flags)
-        return self.taken(order_id) if self.trade_count > 0 else ()
+        return self.taken(order_id, taker_id) if self.trade_count > 0 else ()
 
     def market(self, order_id, side, quantity_lots):
-        cdef uint64_t taker_id = order_id_of(order_id)
+        """Trade at any price; what remains is dropped. See bare.pyi."""
+        cdef uint64_t taker_id = order_id_of(&self.pool, order_id)
+        cdef int64_t side_number = integer(side)
+        cdef int64_t quantity = integer(quantity_lots)
         cdef int refusal
         self.trade_count = 0
-        refusal = self.take_any_price(taker_id, integer(side), integer(quantity_lots))
+        refusal = self.take_any_price(taker_id, side_number, quantity)
         if refusal != NONE:
             return refuse(refusal, order_id, side, 1, quantity_lots, GTC, 0)
-        return self.taken(order_id) if self.trade_count > 0 else ()
+        return self.taken(order_id, taker_id) if self.trade_count > 0 else ()
 
     def cancel(self, order_id):
-        cdef uint32_t index = pool_find(&self.pool, order_id_of(order_id))
-        cdef int64_t remaining = self.pool.orders[index].remaining_lots
+        """Take a resting order out and return what remained of it; 0 for an id that does not rest."""
+        cdef uint32_t index = pool_find(&self.pool, order_id_of(&self.pool, order_id))
+        cdef int64_t remaining
         if index == 0:
             return 0
+        remaining = self.pool.orders[index].remaining_lots
         self.leave(index)
-        return PyLong_FromLongLong(remaining)
+        return remaining
 
     def replace(self, order_id, price_ticks, quantity_lots):
-        cdef uint64_t taker_id = order_id_of(order_id)
+        """Change a resting order. See bare.pyi."""
+        cdef uint64_t taker_id = order_id_of(&self.pool, order_id)
+        cdef int64_t price = integer(price_ticks)
+        cdef int64_t quantity = integer(quantity_lots)
         cdef int refusal
         self.trade_count = 0
-        refusal = self.change(taker_id, integer(price_ticks), integer(quantity_lots))
+        refusal = self.change(taker_id, price, quantity)
         if refusal != NONE:
             return refuse(refusal, order_id, BUY, price_ticks, quantity_lots, GTC, 0)
-        return self.taken(order_id) if self.trade_count > 0 else ()
+        return self.taken(order_id, taker_id) if self.trade_count > 0 else ()
 
-    cdef tuple taken(self, object taker):
-        # The trades of the call as Python objects.
-        cdef tuple result = PyTuple_New(self.trade_count)
-        cdef size_t at
-        cdef Trade* trade
-        cdef int64_t price = 0
-        cdef object price_ticks = None
-        cdef tuple line
-        if not PyLong_CheckExact(taker):
-            taker = int(taker)
-        for at in range(self.trade_count):
-            trade = &self.trades[at]
-            if trade.price_ticks != price:
-                price = trade.price_ticks
-                price_ticks = PyLong_FromLongLong(price)
-            line = PyTuple_New(4)
-            set_item(line, 0, PyLong_FromUnsignedLongLong(trade.maker_order_id))
-            set_item(line, 1, taker)
-            set_item(line, 2, price_ticks)
-            set_item(line, 3, PyLong_FromLongLong(trade.quantity_lots))
-            set_item(result, at, line)
-        return result
+    cdef tuple taken(self, object taker, uint64_t taker_id):
+        # The trades of the call as Python objects. Making them may start a garbage collection, and that any Python code:
+        # should it come back to this book, it finds a book without room for trades, and makes its own.
+        cdef PyObject* room = self.room
+        cdef size_t capacity = self.trade_capacity
+        self.room = NULL
+        self.trade_capacity = 0
+        try:
+            return trade_tuples(<const Trade*>bytes_start(room), self.trade_count, taker, taker_id)
+        finally:
+            Py_XDECREF(self.room)
+            self.room = room
+            self.trades = <Trade*>bytes_start(room)
+            self.trade_capacity = capacity
 
     # A batch
 
     def apply(self, operations):
+        """Do a batch of `engine.book_records.OPERATION`; return its trades and its refusals. See bare.pyi."""
         cdef Py_buffer view
-        cdef list refused = []
         if not isinstance(operations, np.ndarray) or operations.dtype != OPERATION or operations.ndim != 1:
             raise ValueError("operations must be a one-dimensional array of engine.book_records.OPERATION")
+        if not operations.flags.c_contiguous or len(operations) > OPERATIONS_MAX:
+            raise ValueError(f"operations must lie one behind the other, and be at most {OPERATIONS_MAX}")
         PyObject_GetBuffer(operations, &view, PyBUF_SIMPLE)
         try:
             return self.apply_records(<const Operation*>view.buf, view.len // sizeof(Operation))
         finally:
             PyBuffer_Release(&view)
 
-    cdef tuple apply_records(self, const Operation* operations, size_t count):
-        cdef list refused = []
-        cdef size_t at
+    cdef tuple apply_records(self, const Operation* operations, Py_ssize_t count):
+        # No object that the garbage collector knows is made before the last operation is done.
+        cdef bytes refused_bytes = None
+        cdef Refused* refused = NULL
+        cdef Py_ssize_t refused_count = 0
+        cdef Py_ssize_t at
         cdef int refusal
         self.trade_count = 0
         for at in range(count):
@@ -217,26 +238,30 @@ cdef class Book:
                 prefetch_order(&self.pool, operations[at + AHEAD].order_id)
             refusal = self.perform(&operations[at])
             if refusal != NONE:
-                refused.append((at, refusal))
-        return self.give_trades(), np.array(refused, REFUSED)
+                if refused == NULL:
+                    refused_bytes = PyBytes_FromStringAndSize(NULL, (count - at) * sizeof(Refused))
+                    refused = <Refused*>bytes_start(<PyObject*>refused_bytes)
+                refused[refused_count].operation = <uint32_t>at
+                refused[refused_count].refusal = refusal
+                refused_count += 1
+        return self.give_trades(), np.frombuffer(refused_bytes or b"", REFUSED, refused_count)
 
     cdef object give_trades(self):
         # The trades of the batch, without copying them: their bytes become the array's.
-        cdef object given
-        _PyBytes_Resize(&self.room, self.trade_count * sizeof(Trade))
-        given = <object>self.room
-        Py_XDECREF(self.room)
-        self.room = NULL
-        self.make_room(TRADES_MIN)
+        cdef object given = b""
+        if self.trade_count > 0:
+            self.trade_capacity = 0
+            _PyBytes_Resize(&self.room, self.trade_count * sizeof(Trade))
+            given = <object>self.room
+            Py_XDECREF(self.room)
+            self.room = NULL
         return np.frombuffer(given, TRADE)
 
     cdef int make_room(self, size_t capacity) except -1:
         # Have room for so many trades in all; those written stay.
         self.trade_capacity = 0
         if self.room == NULL:
-            room = PyBytes_FromStringAndSize(NULL, capacity * sizeof(Trade))
-            Py_INCREF(room)
-            self.room = <PyObject*>room
+            self.room = new_bytes(NULL, capacity * sizeof(Trade))
         else:
             _PyBytes_Resize(&self.room, capacity * sizeof(Trade))
         self.trades = <Trade*>bytes_start(self.room)
@@ -270,6 +295,7 @@ cdef class Book:
         cdef int refusal = form_refusal(side, price, quantity, time_in_force, flags)
         cdef Ladder* opposite
         cdef int64_t remaining = quantity
+        cdef bint crossing
         cdef uint32_t index
         cdef Order* order
         if refusal != NONE:
@@ -279,10 +305,13 @@ cdef class Book:
         if pool_reserve(&self.pool, order_id) < 0 or ladder_reserve(own_side(&self.sides, <int>side)) < 0:
             raise MemoryError()
         opposite = opposite_side(&self.sides, <int>side)
+        crossing = crosses(opposite, opposite.best, price)
+        if crossing:
+            self.reserve_trades(quantity)
         index = pool_add(&self.pool, order_id)
         if index == 0:
             return ORDER_ID_IN_USE
-        if crosses(opposite, opposite.best, price):
+        if crossing:
             if flags == POST_ONLY:
                 pool_remove(&self.pool, index)
                 return POST_ONLY_WOULD_CROSS
@@ -297,14 +326,15 @@ cdef class Book:
         enqueue(own_side(&self.sides, order.side), &self.pool, order.price_ticks, index)
         return NONE
 
-    cdef int take(self, uint64_t order_id, int64_t side, int64_t limit, int64_t quantity, bint all_or_nothing) except -1:
+    cdef int take(self, uint64_t order_id, int64_t side, int64_t limit, int64_t quantity, bint whole) except -1:
         # Trade now, and do not rest.
         cdef Ladder* opposite
         if pool_find(&self.pool, order_id) != 0:
             return ORDER_ID_IN_USE
         opposite = opposite_side(&self.sides, <int>side)
-        if all_or_nothing and resting_lots(opposite, limit, quantity) < quantity:
+        if whole and resting_lots(opposite, limit, quantity) < quantity:
             return FOK_NOT_FILLABLE
+        self.reserve_trades(quantity)
         self.match(order_id, opposite, limit, quantity)
         return NONE
 
@@ -350,17 +380,16 @@ cdef class Book:
         # Every trade takes a lot at least, and all but the last an order.
         cdef size_t needed = self.trade_count + (<size_t>quantity if quantity < self.pool.live else self.pool.live)
         if needed > self.trade_capacity:
-            self.make_room(needed * 2)
+            self.make_room(needed * 2 + TRADES_MIN)
         return 0
 
-    cdef int64_t match(self, uint64_t taker_id, Ladder* opposite, int64_t limit, int64_t remaining) except -1:
-        # Trade with the oldest order at the best price while prices cross; return what is left.
+    cdef int64_t match(self, uint64_t taker_id, Ladder* opposite, int64_t limit, int64_t remaining) noexcept:
+        # Trade with the oldest order at the best price while prices cross; return what is left. Needs a reserve_trades.
         cdef Level* level
         cdef Order* maker
         cdef Trade* trade
         cdef uint32_t price
         cdef int64_t quantity
-        self.reserve_trades(remaining)
         trade = &self.trades[self.trade_count]
         while remaining > 0 and crosses(opposite, opposite.best, limit):
             price = <uint32_t>opposite.best
@@ -389,38 +418,48 @@ cdef class Book:
         return self.pool.live
 
     def best(self, side):
+        """Return the best price of a side in ticks, None when nothing rests there."""
         cdef int64_t price = self.side_of(side).best
         return None if price < 0 else price
 
+    # While a book is walked, no object is made that the garbage collector knows: it may run any Python code.
+
     def depth(self, side, levels=None):
-        cdef Ladder* ladder = self.side_of(side)
-        cdef int64_t price = ladder.best
+        """Return (price_ticks, total_lots, orders) of a side's best levels, best first; of all when no number is given."""
         cdef int64_t left = self.pool.live if levels is None else integer(levels)
+        cdef Ladder* ladder = self.side_of(side)
+        cdef list numbers = []
+        cdef int64_t price
         cdef Level* level
-        result = []
         if left < 0:
             raise ValueError(f"levels must be 0 or more, got {levels}")
+        price = ladder.best
         while price >= 0 and left > 0:
             level = ladder_level(ladder, <uint32_t>price)
-            result.append((price, to_python(level.total_lots), level.count))
+            numbers.append(price)
+            numbers.append(to_python(level.total_lots))
+            numbers.append(level.count)
             price = next_price(ladder, <uint32_t>price)
             left -= 1
-        return result
+        return in_threes(numbers)
 
     def orders(self, side):
+        """Return (order_id, price_ticks, remaining_lots) of a side's orders, in the order in which they would trade."""
         cdef Ladder* ladder = self.side_of(side)
+        cdef list numbers = []
         cdef int64_t price = ladder.best
         cdef uint32_t index
-        cdef Order* order
-        result = []
+        cdef const Order* order
         while price >= 0:
             index = ladder_level(ladder, <uint32_t>price).head
             while index != 0:
                 order = &self.pool.orders[index]
-                result.append((order.order_id, order.price_ticks, order.remaining_lots))
+                numbers.append(order.order_id)
+                numbers.append(order.price_ticks)
+                numbers.append(order.remaining_lots)
                 index = order.next
             price = next_price(ladder, <uint32_t>price)
-        return result
+        return in_threes(numbers)
 
     cdef Ladder* side_of(self, object side) except NULL:
         cdef int64_t number = integer(side)
@@ -429,9 +468,28 @@ cdef class Book:
         return own_side(&self.sides, <int>number)
 
 
-cdef inline void set_item(tuple owner, Py_ssize_t at, object item):
-    Py_INCREF(item)
-    PyTuple_SET_ITEM(owner, at, item)
+cdef tuple trade_tuples(const Trade* trade, Py_ssize_t count, object taker, uint64_t taker_id):
+    cdef tuple result = PyTuple_New(count)
+    cdef PyObject* line
+    cdef Py_ssize_t at
+    if not PyLong_CheckExact(taker):
+        taker = taker_id
+    for at in range(count):
+        # The result owns a line before it is filled: an error on the way leaves nothing behind.
+        line = new_tuple(4)
+        give_item(<PyObject*>result, at, line)
+        give_item(line, 0, new_order_id(trade.maker_order_id))
+        Py_INCREF(<PyObject*>taker)
+        give_item(line, 1, <PyObject*>taker)
+        give_item(line, 2, new_int(trade.price_ticks))
+        give_item(line, 3, new_int(trade.quantity_lots))
+        trade += 1
+    return result
+
+
+cdef list in_threes(list numbers):
+    each = iter(numbers)
+    return list(zip(each, each, each))
 
 
 cdef object to_python(int128_t value):
@@ -467,3 +525,8 @@ cdef object refuse(int refusal, order_id, side, price_ticks, quantity_lots, time
     if refusal == ORDER_ID_IN_USE:
         raise ValueError(f"order_id must be one that no resting order has, got {order_id}")
     return None
+
+
+def layout():
+    """Return the sizes of the C records, for the test that holds them against engine/book_records.py."""
+    return {"OPERATION": sizeof(Operation), "TRADE": sizeof(Trade), "REFUSED": sizeof(Refused)}

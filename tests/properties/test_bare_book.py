@@ -12,7 +12,7 @@ from engine.records import PRICE_TICKS_MAX, Side
 from tests.properties.strategies import int64, unsigned
 from tests.support.slow_book import SlowBook
 
-# Few ids and prices, so that orders meet; prices on both sides of where the ladder's leaves and nodes meet; any number at all.
+# Few ids and prices, so that orders meet; prices on both sides of where the ladder's leaves and nodes meet; any number.
 IDS = st.integers(0, 15) | st.sampled_from([2**32, 2**63, 2**64 - 1])
 SIDES = st.sampled_from(Side)
 PRICES = st.integers(61, 67) | st.sampled_from([1, 2**6, 2**12 - 1, 2**12, 2**18, 2**24, 2**30, 2**31, PRICE_TICKS_MAX])
