@@ -210,7 +210,8 @@ def test_a_body_of_another_type_is_refused(exchange_server: ExchangeServer, trad
 
 def _token(**claims: Any) -> str:
     now = int(time.time())
-    known = {"iss": "exchange", "aud": "exchange-api", "sub": "1000", "iat": now, "exp": now + 60, "jti": "x"}
+    known: dict[str, Any] = {"iss": "exchange", "aud": "exchange-api", "sub": "1000", "sid": "x", "jti": "x"}
+    known |= {"iat": now, "exp": now + 60}
     return jwt.encode(known | claims, "x" * 48, algorithm="HS256", headers={"typ": "at+jwt"})
 
 
@@ -236,7 +237,8 @@ def test_a_wrong_token_is_refused(exchange_server: ExchangeServer, token: str | 
 def test_an_expired_token_is_refused(exchange_server: ExchangeServer) -> None:
     secret = json.loads((exchange_server.home / "secrets.json").read_text())["JWT_SECRET"]
     now = int(time.time())
-    claims = {"iss": "exchange", "aud": "exchange-api", "sub": "1000", "iat": now - 700, "exp": now - 100, "jti": "x"}
+    claims: dict[str, Any] = {"iss": "exchange", "aud": "exchange-api", "sub": "1000", "sid": "x", "jti": "x"}
+    claims |= {"iat": now - 700, "exp": now - 100}
     token = jwt.encode(claims, secret, algorithm="HS256", headers={"typ": "at+jwt"})
     status, answer = exchange_server.call("POST", "/api/v1/orders", GOOD, token)
     assert (status, answer["reason"]) == (401, "TOKEN_EXPIRED")

@@ -27,7 +27,7 @@ def principal(account: int = ACCOUNT, symbols: tuple[str, ...] | None = None, **
         "x", ("trade",), symbols, {name.replace("_", "/"): cap for name, cap in caps.items()}, None, 5000, None
     )
     key = ApiKey("0" * 24, account, "hmac", terms, time.time_ns(), None, None, lambda: HmacVerifier(b"x"))
-    return Principal(account, scope_permissions(["trade"]), float("inf"), key=key)
+    return Principal(account, scope_permissions(["trade"]), float("inf"), key.key_id, key=key)
 
 
 def exchange(best_bid: str | None = None, **orders: Any) -> Exchange:
@@ -91,7 +91,9 @@ def test_a_cap_bounds_what_one_order_may_be_worth(
 ) -> None:
     who = principal(BTC_USD="100")
     assert refusal(who, command, exchange(best_bid)) == expected
-    assert refusal(Principal(ACCOUNT, frozenset(), 0.0), command, exchange(best_bid)) is None, "no session has caps"
+    assert refusal(Principal(ACCOUNT, frozenset(), 0.0, ACCOUNT), command, exchange(best_bid)) is None, (
+        "no session has caps"
+    )
 
 
 def test_the_nearest_quantity_is_within_the_cap() -> None:

@@ -79,15 +79,29 @@ def test_subjects_do_not_share_and_an_account_is_no_key() -> None:
     assert budgets.take("1234", "requests", 1).remaining == 19
 
 
-def test_the_memory_is_bounded_and_keeps_who_is_active() -> None:
-    budgets = limits(Clock(), subjects_max=100)
-    for stranger in range(2, 1000):
-        budgets.take(1, "requests", 0)
+def test_at_the_bound_whoever_has_all_is_forgotten_and_nobody_who_owes() -> None:
+    clock = Clock()
+    budgets = limits(clock, subjects_max=100)
+    budgets.take(1, "requests", 15)
+    for stranger in range(2, 2000):
+        clock.now += 0.002
         budgets.take(stranger, "requests", 1)
-        if stranger == 500:
-            budgets.take(1, "requests", 15)
-    assert len(budgets._full_at) == 100
-    assert budgets.take(1, "requests", 0).remaining == 5
+    assert len(budgets._full_at["requests"]) <= 100
+    assert budgets.take(1, "requests", 0).remaining == 20, "its 1.5 s have passed"
+    budgets.take(1, "requests", 15)
+    for stranger in range(2000, 2500):
+        clock.now += 0.002
+        budgets.take(stranger, "requests", 1)
+    assert budgets.take(1, "requests", 0).remaining == 15, "a second of its 1.5 is still owed"
+
+
+def test_the_memory_is_bounded_when_everybody_owes() -> None:
+    budgets = limits(Clock(), subjects_max=100)
+    for stranger in range(1000):
+        budgets.take(stranger, "requests", 20)
+    assert len(budgets._full_at["requests"]) == 100
+    assert budgets.take(999, "requests", 1).wait_s > 0
+    assert budgets.take(0, "requests", 1).wait_s == 0
 
 
 def test_the_headers_tell_what_is_left_and_when_all_is_back() -> None:

@@ -29,13 +29,9 @@ class Principal:
     account: int
     permissions: frozenset[Permission]
     expires_at: float
+    subject: int | str  # whose rate limit it draws on: each key has its own, all sessions of an account have one
     session_id: str | None = None
     key: "ApiKey | None" = None
-
-    @property
-    def subject(self) -> int | str:
-        """Whose rate limit it draws on: each key has its own, all sessions of an account have one."""
-        return self.account if self.key is None else self.key.key_id
 
 
 def scope_permissions(scopes: Iterable[str]) -> frozenset[Permission]:

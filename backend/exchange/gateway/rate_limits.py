@@ -7,7 +7,6 @@ RateLimit-Limit, RateLimit-Remaining and RateLimit-Reset as fields of their own.
 
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple, Protocol
 
@@ -17,15 +16,21 @@ SUBJECTS_MAX = 50_000
 
 
 class Budget(NamedTuple):
-    """What is left. ``limit`` and ``remaining``: weights; ``full_s``: seconds until all of it is there again;
-
-    ``wait_s``: 0 when the request was paid for, else in how many seconds it could be.
+    """What is left of ``per_s`` a second. ``full_s``: seconds until all of it is there again; ``wait_s``: 0 when the
+    request was paid for, else in how many seconds it could be.
     """
 
-    limit: int
-    remaining: int
+    per_s: int
     full_s: float
     wait_s: float
+
+    @property
+    def limit(self) -> int:
+        return BURST_S * self.per_s
+
+    @property
+    def remaining(self) -> int:
+        return int((BURST_S - self.full_s) * self.per_s + 1e-6)
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """The three headers: RateLimit-Reset counts whole seconds from now."""
@@ -49,8 +54,8 @@ class RateLimits(Protocol):
 class LocalRateLimits:
     """Budgets in this process's memory.
 
-    At most ``subjects_max`` are remembered; at the bound the one that was used longest ago is forgotten, and has its
-    whole budget again.
+    At most ``subjects_max`` of each are remembered. At the bound those that are whole again are forgotten, which loses
+    nothing; where there is none, the one that was made first is, and is whole again.
     """
 
     def __init__(
@@ -62,26 +67,26 @@ class LocalRateLimits:
         self._per_s = dict(per_s)
         self._subjects_max = subjects_max
         self._clock = clock
-        # (subject, budget) -> when the bucket is full again: one number says all
-        self._full_at: OrderedDict[tuple[int | str, BudgetName], float] = OrderedDict()
+        # When a bucket is full again: one number says all.
+        self._full_at: dict[BudgetName, dict[int | str, float]] = {name: {} for name in per_s}
 
     def take(self, subject: int | str, name: BudgetName, weight: int) -> Budget:
-        per_s = self._per_s[name]
+        per_s, full_at = self._per_s[name], self._full_at[name]
         now = self._clock()
-        entry = (subject, name)
-        full_at = max(self._full_at.get(entry, now), now)
-        after = full_at + min(weight / per_s, BURST_S)
-        wait_s = after - now - BURST_S
-        if wait_s > 1e-9:
-            after = full_at
-        else:
-            wait_s = 0.0
-            self._remember(entry, after)
-        full_s = after - now
-        return Budget(BURST_S * per_s, int((BURST_S - full_s) * per_s + 1e-6), full_s, wait_s)
+        full_s = full_at.get(subject, now) - now
+        if full_s < 0.0:
+            full_s = 0.0
+        cost_s = weight / per_s
+        after_s = full_s + (cost_s if cost_s < BURST_S else BURST_S)
+        if after_s > BURST_S + 1e-9:
+            return Budget(per_s, full_s, after_s - BURST_S)
+        if subject not in full_at and len(full_at) >= self._subjects_max:
+            self._make_room(full_at, now)
+        full_at[subject] = now + after_s
+        return Budget(per_s, after_s, 0.0)
 
-    def _remember(self, entry: tuple[int | str, BudgetName], full_at: float) -> None:
-        self._full_at[entry] = full_at
-        self._full_at.move_to_end(entry)
-        if len(self._full_at) > self._subjects_max:
-            self._full_at.popitem(last=False)
+    def _make_room(self, full_at: dict[int | str, float], now: float) -> None:
+        for subject in [subject for subject, at in full_at.items() if at <= now]:
+            del full_at[subject]
+        if len(full_at) >= self._subjects_max:
+            del full_at[next(iter(full_at))]

@@ -99,7 +99,8 @@ def _principal(header: dict[str, object], claims: dict[str, object]) -> Principa
         raise _invalid("it lives longer than access tokens do")
     if not (subject.isascii() and subject.isdigit() and len(subject) < 19):
         raise _invalid("its subject is no account")
-    return Principal(int(subject), SESSION_PERMISSIONS, expires_at + CLOCK_SKEW_S, session)
+    account = int(subject)
+    return Principal(account, SESSION_PERMISSIONS, expires_at + CLOCK_SKEW_S, account, session)
 
 
 def bearer_token(authorization: str | None) -> str:
