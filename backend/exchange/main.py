@@ -23,6 +23,7 @@ from exchange.gateway.order_batches import OrderBatches
 from exchange.gateway.order_changes import OrderChanges
 from exchange.gateway.order_entry import FrontDoor, OrderEntry
 from exchange.gateway.streams import StreamServer
+from exchange.history.process import HistoryProcess
 from exchange.projections.process import ProjectionProcess
 from exchange.settings import Settings
 from exchange.storage.database import open_database
@@ -57,6 +58,7 @@ async def open_exchange(settings: Settings) -> AsyncIterator[RunningExchange]:
     database = await open_database(settings.database_url)
     projections = ProjectionProcess(database.dsn, SHARD)
     corridor = Corridor(database.dsn, SHARD, projections, settings.snapshots_kept)
+    past = HistoryProcess(database.dsn, SHARD, settings.snapshots_kept)
     hub = Hub(corridor.catalogue, corridor.live)
     corridor.tell(on_term=hub.begin_term, on_changes=hub.publish)
     exchange = RunningExchange(
@@ -67,6 +69,7 @@ async def open_exchange(settings: Settings) -> AsyncIterator[RunningExchange]:
         live=corridor.live,
         catalogue=corridor.catalogue,
         streams=hub,
+        past=past,
         shard=SHARD,
         hub=hub,
     )
@@ -79,6 +82,7 @@ async def open_exchange(settings: Settings) -> AsyncIterator[RunningExchange]:
         for result in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(result, Exception):
                 logger.error("a part ended badly", exc_info=result)
+        await past.close()
         await database.close()
 
 

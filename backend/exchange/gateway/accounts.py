@@ -10,7 +10,7 @@ from exchange.contracts.refusals import EdgeReason
 from exchange.contracts.units import Asset
 from exchange.gateway import schemas
 from exchange.gateway.auth import BODY_REFUSALS
-from exchange.gateway.dependencies import Asks, CurrentExchange, CurrentQueries, SignedIn
+from exchange.gateway.dependencies import FRESH_OWN, Asks, CurrentExchange, CurrentQueries, SignedIn
 from exchange.gateway.faucet import Faucet
 from exchange.gateway.orders import LIST_REFUSALS, SIGNED_IN
 from exchange.gateway.paging import Cursor, Limit, decode_cursor, encode_cursor
@@ -30,7 +30,12 @@ async def current_faucet(request: Request) -> Faucet:
 CurrentFaucet = Annotated[Faucet, Depends(current_faucet)]
 
 
-@router.get("/balances", response_model=schemas.Balances, responses=problems(*SIGNED_IN))
+@router.get(
+    "/balances",
+    response_model=schemas.Balances,
+    responses=problems(*SIGNED_IN, EdgeReason.FIELD_INVALID),
+    dependencies=FRESH_OWN,
+)
 async def list_balances(exchange: CurrentExchange, queries: CurrentQueries, account: SignedIn) -> dict[str, Any]:
     """Return what you have, and the sequence that it includes at least."""
     await exchange.read_your_writes(account)
@@ -44,6 +49,7 @@ async def list_balances(exchange: CurrentExchange, queries: CurrentQueries, acco
     "/ledger",
     response_model=schemas.Ledger,
     responses=problems(*SIGNED_IN, EdgeReason.FIELD_INVALID, Reason.UNKNOWN_ASSET),
+    dependencies=FRESH_OWN,
 )
 async def list_ledger(
     exchange: CurrentExchange,
@@ -66,7 +72,7 @@ async def list_ledger(
     }
 
 
-@router.get("/fills", response_model=schemas.AccountFills, responses=LIST_REFUSALS)
+@router.get("/fills", response_model=schemas.AccountFills, responses=LIST_REFUSALS, dependencies=FRESH_OWN)
 async def list_fills(
     exchange: CurrentExchange,
     queries: CurrentQueries,

@@ -12,6 +12,7 @@ from exchange import __version__
 from exchange.gateway import openapi, scrape, site
 from exchange.gateway.api_keys import ApiKeys
 from exchange.gateway.context import Exchange
+from exchange.gateway.csv_export import Exports
 from exchange.gateway.edge import BodyGate, Edge
 from exchange.gateway.faucet import Faucet
 from exchange.gateway.health import HealthCheck
@@ -21,6 +22,7 @@ from exchange.gateway.scrape import Scrape
 from exchange.gateway.sessions import Sessions
 from exchange.gateway.site import Site
 from exchange.gateway.totp import SecondFactors
+from exchange.storage.history import History
 from exchange.storage.queries import Queries
 
 CORS_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -61,6 +63,8 @@ def create_app(exchange: Exchange) -> FastAPI:
     queries = Queries(exchange.database.engine, exchange.shard)
     app.state.exchange = exchange
     app.state.queries = queries
+    app.state.history = History(exchange.database.engine, exchange.shard)
+    app.state.exports = Exports()
     _add_access(app, exchange)
     app.state.faucet = Faucet(exchange, queries)
     app.state.health = HealthCheck(exchange)

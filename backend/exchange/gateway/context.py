@@ -17,6 +17,7 @@ Role = Literal["leader", "standby", "starting", "halted"]
 Levels = Sequence[tuple[int, int]]  # (price_ticks, quantity_lots), best first
 
 READ_YOUR_WRITES_TIMEOUT_S = 5.0
+MIN_SEQUENCE_TIMEOUT_S = 1.0
 
 
 class Corridor(Protocol):
@@ -112,6 +113,19 @@ class Live(Protocol):
         """The live orders of an account, by account and order id."""
 
 
+class Past(Protocol):
+    """What was after any entry of the journal.
+
+    Raises Refused FIELD_INVALID where there is no such entry, OVERLOADED, UNAVAILABLE.
+    """
+
+    async def book(self, market: int, sequence: int, levels: int) -> tuple[int, Levels, Levels] | None:
+        """Return (timestamp_ns, bids, asks); None where the market was not defined yet."""
+
+    async def balances(self, account: int, sequence: int) -> tuple[int, Mapping[int, tuple[int, int]]]:
+        """Return (timestamp_ns, {asset: (available, held)}) of all that is not zero."""
+
+
 class Streams(Protocol):
     """The WebSocket side."""
 
@@ -130,6 +144,7 @@ class Exchange:
     live: Live
     catalogue: Catalogue
     streams: Streams | None = None
+    past: Past | None = None
     shard: int = 1
     access: Access = field(init=False)
 
@@ -149,3 +164,16 @@ class Exchange:
         except TimeoutError:
             detail = "the tables are behind the exchange; what you were told is safe, ask again in a moment"
             raise refuse(EdgeReason.UNAVAILABLE, detail, retry_after_s=2) from None
+
+    async def reached(self, sequence: int) -> None:
+        """Return once the tables include a sequence that a reader asks for; refuses with UNAVAILABLE after a second."""
+        try:
+            await self.projections.wait_for(sequence, MIN_SEQUENCE_TIMEOUT_S)
+        except TimeoutError:
+            watermark = self.projections.watermark
+            detail = f"the tables have come to entry {watermark}, not to {sequence} yet; ask again in a moment"
+            extra = (("watermark", watermark),)
+            raise refuse(
+                EdgeReason.UNAVAILABLE, detail, field="min_sequence", limit=str(watermark), nearest=str(watermark),
+                retry_after_s=1, extra=extra,
+            ) from None  # fmt: skip

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
@@ -67,7 +67,23 @@ async def reading_account(principal: Annotated[Principal, Depends(Asks("read"))]
     return principal.account
 
 
+async def min_sequence_reached(
+    request: Request,
+    min_sequence: Annotated[
+        int | None, Query(ge=0, le=2**63 - 1, description="Answer only with what includes this entry; waits a second")
+    ] = None,
+) -> None:
+    """Wait until reads include what is asked for. Raises Refused UNAVAILABLE, which tells how far they are."""
+    if min_sequence:
+        exchange: Exchange = request.app.state.exchange
+        await exchange.reached(min_sequence)
+
+
 CurrentExchange = Annotated[Exchange, Depends(current_exchange)]
 CurrentQueries = Annotated[Queries, Depends(current_queries)]
 #: The account of who may read.
 SignedIn = Annotated[int, Depends(reading_account)]
+#: For routes that read the tables. Who asks is known before anybody waits.
+FRESH = [Depends(min_sequence_reached)]
+FRESH_OWN = [Depends(reading_account), *FRESH]
+Fresh = Annotated[None, Depends(min_sequence_reached)]

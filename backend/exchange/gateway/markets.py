@@ -11,7 +11,7 @@ from exchange.contracts.refusals import EdgeReason, refuse
 from exchange.contracts.units import Market, fee_text, format_decimal
 from exchange.gateway import schemas
 from exchange.gateway.context import Exchange, Levels, Ticker
-from exchange.gateway.dependencies import CurrentExchange, CurrentQueries
+from exchange.gateway.dependencies import FRESH, CurrentExchange, CurrentQueries
 from exchange.gateway.paging import Cursor, Limit, decode_cursor, encode_cursor
 from exchange.gateway.problems import problems
 from exchange.storage.queries import Trade
@@ -47,7 +47,10 @@ async def get_market(exchange: CurrentExchange, symbol: Symbol) -> dict[str, Any
 
 
 @router.get(
-    "/{symbol}/depth", response_model=schemas.Depth, responses=problems(Reason.UNKNOWN_SYMBOL, EdgeReason.FIELD_INVALID)
+    "/{symbol}/depth",
+    response_model=schemas.Depth,
+    responses=problems(Reason.UNKNOWN_SYMBOL, EdgeReason.FIELD_INVALID, EdgeReason.UNAVAILABLE),
+    dependencies=FRESH,
 )
 async def get_depth(
     exchange: CurrentExchange, symbol: Symbol, levels: Annotated[int, Query(ge=1, le=1000)] = 50
@@ -67,6 +70,7 @@ async def get_depth(
     "/{symbol}/trades",
     response_model=schemas.Trades,
     responses=problems(Reason.UNKNOWN_SYMBOL, EdgeReason.FIELD_INVALID, EdgeReason.UNAVAILABLE),
+    dependencies=FRESH,
 )
 async def list_trades(
     exchange: CurrentExchange, queries: CurrentQueries, symbol: Symbol, limit: Limit = 100, cursor: Cursor = None
@@ -83,6 +87,7 @@ async def list_trades(
     "/{symbol}/candles",
     response_model=schemas.Candles,
     responses=problems(Reason.UNKNOWN_SYMBOL, EdgeReason.FIELD_INVALID, EdgeReason.UNAVAILABLE),
+    dependencies=FRESH,
 )
 async def list_candles(
     exchange: CurrentExchange,

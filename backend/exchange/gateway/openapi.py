@@ -16,7 +16,19 @@ from starlette.responses import Response
 from engine.records import Reason
 from exchange import __version__
 from exchange.contracts.refusals import AnyReason, EdgeReason
-from exchange.gateway import accounts, auth, health, key_routes, markets, order_schemas, orders, second_factor
+from exchange.gateway import (
+    accounts,
+    auth,
+    health,
+    history,
+    key_routes,
+    markets,
+    order_schemas,
+    orders,
+    past,
+    second_factor,
+    statements,
+)
 from exchange.gateway.auth import ADMISSION, BODY_REFUSALS
 from exchange.gateway.dependencies import asked_of
 from exchange.gateway.problems import PROBLEM_JSON, problem_examples, problems
@@ -228,7 +240,8 @@ def api_routers() -> tuple[APIRouter, ...]:
     """Every router that the document shows; the order in which paths are matched."""
     # /orders/orders before /orders/{order_id}, which would take "orders" for an id.
     access = (auth.router, second_factor.router, key_routes.router, key_routes.kill_router)
-    return (*access, markets.router, orders.legacy_router, orders.router, accounts.router, health.router)
+    trading = (markets.router, orders.legacy_router, orders.router, accounts.router)
+    return (*access, *trading, past.router, history.router, statements.router, health.router)
 
 
 @cache

@@ -11,14 +11,14 @@ from exchange.contracts.orders import render_fill, render_order
 from exchange.contracts.refusals import EdgeReason, Refusal, Refused, refuse
 from exchange.gateway import order_schemas as schemas
 from exchange.gateway.context import Exchange
-from exchange.gateway.dependencies import CurrentExchange, CurrentQueries, SignedIn
+from exchange.gateway.dependencies import FRESH_OWN, CurrentExchange, CurrentQueries, SignedIn
 from exchange.gateway.paging import PAGE_ROWS_MAX, Cursor, Limit, decode_cursor, encode_cursor
 from exchange.gateway.problems import problems
 from exchange.storage.queries import Queries
 
-router = APIRouter(prefix="/api/v1/orders", tags=["orders"])
+router = APIRouter(prefix="/api/v1/orders", tags=["orders"], dependencies=FRESH_OWN)
 # The same paths under the name that older clients use; the document shows the first.
-legacy_router = APIRouter(prefix="/api/v1/orders/orders", include_in_schema=False)
+legacy_router = APIRouter(prefix="/api/v1/orders/orders", include_in_schema=False, dependencies=FRESH_OWN)
 
 OrderId = Annotated[str, Path(pattern=r"^[0-9]{1,19}$", description="An order's id")]
 ClientOrderId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.:-]{1,36}$", description="The id that you gave the order")]

@@ -61,6 +61,7 @@ class Problem(BaseModel):
     request_id: str | None = None
     order_status: str | None = Field(None, description="ORDER_ENDED: in which state it ended")
     filled_quantity: str | None = Field(None, description="ORDER_ENDED: what it had traded")
+    watermark: int | None = Field(None, description="UNAVAILABLE for a min_sequence: how far the tables are")
     refused_order: str | None = Field(None, description="Order lists: which of the orders was refused")
     cancelled_order_ids: list[str] | None = Field(
         None,
