@@ -2,10 +2,11 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
 
 import pytest
 
-from engine.records import Reason
+from engine.records import CommandKind, Contingency, Reason, SelfTrade
 from exchange.contracts import commands
 from exchange.contracts.refusals import EdgeReason, Refused, refuse
 from exchange.corridor import client_orders as client_orders_module
@@ -177,3 +178,109 @@ def test_the_filter_forgets_nothing_and_rarely_errs() -> None:
     assert all(key in seen for key in keys)
     others = [(rng.randrange(10**6), f"x{rng.getrandbits(64):x}") for _ in range(20_000)]
     assert sum(key in seen for key in others) < 20
+
+
+# --- Several at once ----------------------------------------------------------------------------------------------
+
+
+class Together(Submitter):
+    """Takes several in one call."""
+
+    def all(self, batch: Sequence[bytearray]) -> "list[asyncio.Future[Entry]]":
+        return [self(command) for command in batch]
+
+
+def named(name: str | None, quantity_lots: int = 1) -> tuple[Key | None, bytearray]:
+    encoded = (name or "").encode()
+    return (None if name is None else (2, name)), commands.place(2, 1, 1, 2, 1, 0, 100, quantity_lots, encoded)
+
+
+async def placed_all(known: ClientOrders, submit: Together, *requests: tuple[Key | None, bytearray]) -> list[object]:
+    placing = asyncio.create_task(known.place_all(requests, submit.all))
+    await asyncio.sleep(0.01)
+    submit.answer_all()
+    return [
+        result.refusal.reason if isinstance(result, Refused) else (result[0].sequence, result[1])
+        for result in await placing
+    ]
+
+
+async def test_of_several_the_new_ones_are_submitted_together_and_the_others_found(
+    known: ClientOrders, tables: Tables
+) -> None:
+    submit = Together()
+    first = await placed_all(known, submit, named("a"), named(None), named("b"))
+    assert first == [(1, False), (2, False), (3, False)]
+    again = await placed_all(known, submit, named("c"), named("a"), named("b", 7), named(None))
+    assert again == [(4, False), (1, True), Reason.CLIENT_ORDER_ID_REUSED, (5, False)]
+
+
+async def test_an_id_twice_in_one_batch_is_one_order(known: ClientOrders) -> None:
+    submit = Together()
+    found = await placed_all(known, submit, named("a"), named("a"), named("a", 9))
+    assert found == [(1, False), (1, True), Reason.CLIENT_ORDER_ID_REUSED]
+
+
+async def test_two_batches_of_the_same_ids_at_once_are_one(known: ClientOrders) -> None:
+    submit = Together()
+    requests = [named("a"), named("b")]
+    both = asyncio.gather(*[known.place_all(requests, submit.all) for _ in range(2)])
+    await asyncio.sleep(0.01)
+    submit.answer_all()
+    for results in await both:
+        assert [result[0].sequence for result in results if not isinstance(result, Refused)] == [1, 2]
+    assert len(submit.taken) == 2
+
+
+async def test_a_list_was_placed_as_a_whole_or_is_refused(known: ClientOrders) -> None:
+    submit = Together()
+    legs = [named("a"), named("b")]
+    placing = asyncio.create_task(known.place_linked(legs, submit.all))
+    await asyncio.sleep(0.01)
+    submit.answer_all()
+    first = await placing
+    assert await known.place_linked(legs, submit.all) == [(entry, True) for entry, _ in first]  # type: ignore[misc]
+    with pytest.raises(Refused) as refused:
+        await known.place_linked([named("a"), named("new")], submit.all)
+    assert refused.value.refusal.reason == Reason.CLIENT_ORDER_ID_REUSED
+    assert len(submit.taken) == 2
+
+
+async def test_what_cannot_be_submitted_together_is_refused_as_one_and_forgotten(known: ClientOrders) -> None:
+    def refuse_all(batch: Sequence[bytearray]) -> "list[asyncio.Future[Entry]]":
+        raise refuse(EdgeReason.OVERLOADED, "full")
+
+    with pytest.raises(Refused):
+        await known.place_all([named("a"), named("b")], refuse_all)
+    assert await placed_all(known, Together(), named("a")) == [(1, False)]
+
+
+# --- What is the same order ---------------------------------------------------------------------------------------
+
+
+def test_the_sequencers_fields_and_the_order_that_a_linked_one_names_are_not_asked_for() -> None:
+    linked = commands.place(2, 1, 2, 4, 1, 0, 100, 1, b"id", contingency=Contingency.ONE_CANCELS_OTHER)
+    before = client_orders_module.what_is_asked(linked)
+    commands.link(linked, 41)
+    commands.stamp(linked, 42, 43)
+    assert client_orders_module.what_is_asked(linked) == before
+    replacing = commands.place(2, 1, 2, 2, 1, 0, 100, 1, b"id", kind=CommandKind.CANCEL_REPLACE, order_id=7)
+    other = commands.place(2, 1, 2, 2, 1, 0, 100, 1, b"id", kind=CommandKind.CANCEL_REPLACE, order_id=8)
+    assert client_orders_module.what_is_asked(replacing) != client_orders_module.what_is_asked(other)
+
+
+async def test_an_order_of_version_1_is_found_whatever_self_trade_prevention_is_asked_for_today(
+    known: ClientOrders, tables: Tables
+) -> None:
+    async def ids() -> "asyncio.AsyncIterator[Key]":  # type: ignore[name-defined]
+        yield (2, "old")
+
+    await known.load(ids())
+    old = commands.place(2, 1, 1, 2, 1, 0, 100, 1, b"old")
+    old[commands.VERSION] = 1
+    commands.stamp(old, 5, 5)
+    tables.entries[2, "old"] = Entry(5, bytes(old), b"")
+    asked = commands.place(2, 1, 1, 2, 1, 0, 100, 1, b"old", self_trade=SelfTrade.CANCEL_NEWEST)
+    assert (await known.place((2, "old"), asked, Submitter()))[1] is True
+    with pytest.raises(Refused):
+        await known.place((2, "old"), commands.place(2, 1, 1, 2, 1, 0, 101, 1, b"old"), Submitter())
