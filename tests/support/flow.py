@@ -28,7 +28,7 @@ _KINDS = [
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Step:
     """One command of a flow. It names an order by the step that placed it, so that steps can be left out."""
 
