@@ -21,7 +21,7 @@ from tests.support.slow_book import SlowBook, Trade
 
 Operations = np.ndarray[Any, np.dtype[np.void]]
 
-VERSION = 1  # of what the generators below make: a new number makes the kept files stale
+VERSION = 2  # of what the generators below make: a new number makes the kept files stale
 OPENING_ORDERS = 10_000
 LIVE_ORDERS = 7_500
 SWEEP_CYCLE = 66
@@ -89,7 +89,8 @@ class _Flow:
         self._forget(order_id)
 
     def replace(self, order_id: int, price_ticks: int, quantity_lots: int) -> None:
-        self._write(OperationKind.REPLACE, order_id, 0, price_ticks, quantity_lots)
+        side = self.book.resting[order_id].side  # the book knows it; engines without such an operation need it
+        self._write(OperationKind.REPLACE, order_id, side, price_ticks, quantity_lots)
         self._ended(self.book.replace(order_id, price_ticks, quantity_lots))
 
     def any_live(self, choice: float) -> int:
