@@ -18,7 +18,7 @@ from engine.records import CommandKind, OrderType, SelfTrade, Side, TimeInForce
 from tests.performance.empty import empty_call_ns
 from tests.performance.workloads import Operations, workload
 from tests.support import commands
-from tests.support.commands import Sequencer
+from tests.support.commands import Sequencer, split_commands
 
 TRADERS = range(2, 102)
 BATCH = 1_000
@@ -28,15 +28,20 @@ RESTING = 1_000_000
 Batches = list[bytes]
 
 
-def opened(*, features: bool = False) -> Shard:
-    """A shard with a market and a hundred traders who have all they need; with features, all there and none at work."""
+def opening(*, features: bool = False) -> list[bytes]:
+    """A market and a hundred traders who have all they need, stamped; with features, all there and none at work."""
     terms: dict[str, Any] = {"lot_units": 1, "tick_lot_units": 1, "quantity_lots_max": 10**12}
     terms["price_ticks_max"] = 2**32 - 1
     defined = [commands.define_asset(1, "USD", 10), commands.define_asset(2, "BTC", 8)]
     defined.append(commands.define_market(1, "BTC/USD", 2, 1, maker_fee_ppm=1_000, taker_fee_ppm=2_000, **terms))
     defined += [commands.deposit(trader, asset, FUNDS) for trader in TRADERS for asset in (1, 2)]
-    shard, sequencer = Shard(), Sequencer()
-    shard.apply(sequencer.stamp(*defined, *(dormant() if features else [])))
+    return split_commands(Sequencer().stamp(*defined, *(dormant() if features else [])))
+
+
+def opened(*, features: bool = False) -> Shard:
+    """A shard that has done the opening."""
+    shard = Shard()
+    shard.apply(b"".join(opening(features=features)))
     return shard
 
 
@@ -56,7 +61,9 @@ def dormant() -> list[bytes]:
     return first + [commands.place(trader, 1, Side.SELL, far, 50, display_lots=5, **day) for trader in TRADERS]
 
 
-def as_commands(operations: Operations, first_sequence: int, self_trade: int = SelfTrade.NONE) -> Batches:
+def as_commands(
+    operations: Operations, first_sequence: int, self_trade: int = SelfTrade.NONE, size: int = BATCH
+) -> Batches:
     """The operations as batches of commands of random traders; an order goes by the sequence that placed it."""
     rng = np.random.default_rng(7)
     count = len(operations)
@@ -85,7 +92,7 @@ def as_commands(operations: Operations, first_sequence: int, self_trade: int = S
     batch["price_ticks"], batch["quantity_lots"] = operations["price_ticks"], operations["quantity_lots"]
     batch["self_trade"][placed] = self_trade
     data = batch.tobytes()
-    step = BATCH * records.COMMAND_SIZE
+    step = size * records.COMMAND_SIZE
     return [data[at : at + step] for at in range(0, len(data), step)]
 
 

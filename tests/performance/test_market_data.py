@@ -6,18 +6,18 @@ import pytest
 
 from engine import matching, records
 from engine.market_data import Feed, FeedSnapshot, L2Mirror, L2Update, L3Mirror, L3Update, Message
-from tests.performance.test_engine import opening, realistic
-from tests.support.commands import Sequencer
+from tests.performance.state_machine import as_commands, opening
+from tests.performance.workloads import workload
 
 COMMANDS = 100_000
 
 
 def realistic_events(batch: int) -> tuple[bytes, list[bytes]]:
     """The opening's events, and those of 100,000 commands in batches of so many."""
-    shard, sequencer = matching.Shard(), Sequencer()
-    opened = b"".join(shard.apply(sequencer.stamp(command)) for command in opening())
-    data, step = realistic(shard.sequence + 1, COMMANDS).tobytes(), batch * records.COMMAND_SIZE
-    return opened, [shard.apply(data[at : at + step]) for at in range(0, len(data), step)]
+    shard = matching.Shard()
+    opened = b"".join(map(shard.apply, opening()))
+    batches = as_commands(workload("realistic", COMMANDS), shard.sequence + 1, size=batch)
+    return opened, [shard.apply(commands) for commands in batches]
 
 
 def opened_feed(opened: bytes) -> Feed:
