@@ -1,5 +1,6 @@
 """Commands as Hypothesis strategies: ordinary ones of every kind, ones at every bound, and bytes that mean nothing."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,7 @@ def time_steps() -> st.SearchStrategy[int]:
 # Orders
 
 
+@cache
 def _limits() -> st.SearchStrategy[dict[str, Any]]:
     special: list[dict[str, Any]] = [
         {"time_in_force": TimeInForce.IOC},
@@ -100,6 +102,7 @@ def _limits() -> st.SearchStrategy[dict[str, Any]]:
     return st.one_of(st.just({}), st.just({}), st.sampled_from(special))
 
 
+@cache
 def _markets() -> st.SearchStrategy[dict[str, Any]]:
     usual = {"order_type": OrderType.MARKET, "time_in_force": TimeInForce.IOC, "price_ticks": 0}
     more: list[dict[str, Any]] = [
@@ -115,6 +118,7 @@ def _markets() -> st.SearchStrategy[dict[str, Any]]:
     return st.sampled_from([{**usual, **fields} for fields in more])
 
 
+@cache
 def _conditionals() -> st.SearchStrategy[dict[str, Any]]:
     """Of the five types, with triggers among the prices that trade."""
     kinds: list[dict[str, Any]] = [
@@ -141,6 +145,7 @@ def _conditionals() -> st.SearchStrategy[dict[str, Any]]:
     return st.one_of(triggered, triggered, trailing)
 
 
+@cache
 def _wishes() -> st.SearchStrategy[dict[str, Any]]:
     """What any order may say besides."""
     return st.fixed_dictionaries(
@@ -153,6 +158,7 @@ def _wishes() -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
+@cache
 def orders(*kinds: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[bytes]:
     """Orders around a few prices, so that most of them meet; of these kinds or of any."""
     usual = kinds or (_limits(), _limits(), _limits(), _markets(), _conditionals(), _conditionals())
@@ -211,48 +217,64 @@ def any_orders() -> st.SearchStrategy[bytes]:
 
 def legs(first: Any) -> st.SearchStrategy[bytes]:
     """Orders that would be the other leg of a live order."""
+    return st.builds(_leg_of, st.just(first), orders(_conditionals(), _conditionals(), _limits()))
+
+
+def _leg_of(first: Any, order: bytes) -> bytes:
     terms = {"quantity_lots": first.remaining_lots, "order_id": first.order_id, "self_trade": 0}
     terms |= {"contingency": Contingency.ONE_CANCELS_OTHER, "account": first.account, "side": first.side}
-    order = orders(_conditionals(), _conditionals(), _limits())
-    return st.builds(lambda leg: commands.override(leg, market=first.market, **terms), order)
+    return commands.override(order, market=first.market, **terms)
 
 
 def parents(child: Any) -> st.SearchStrategy[bytes]:
-    """Orders that would be the parent of a live order."""
+    """Orders that would be the parent of a live order, mostly of the other side."""
+    return st.builds(_parent_of, st.just(child), orders(), st.sampled_from([False, False, False, True]))
+
+
+def _parent_of(child: Any, order: bytes, same_side: bool) -> bytes:
     terms = {"order_id": child.order_id, "contingency": Contingency.ONE_TRIGGERS_OTHER, "market": child.market}
-    opposite = Side.BUY + Side.SELL - child.side
-    sides = st.sampled_from([opposite, opposite, opposite, child.side])
-    return st.builds(
-        lambda order, side: commands.override(order, account=child.account, side=side, **terms), orders(), sides
-    )
+    side = child.side if same_side else Side.BUY + Side.SELL - child.side
+    return commands.override(order, account=child.account, side=side, **terms)
 
 
+@cache
 def children() -> st.SearchStrategy[bytes]:
     """Orders that wait for a parent."""
-    order = orders(_conditionals(), _limits(), _limits())
-    return st.builds(lambda child: commands.override(child, contingency=Contingency.WAITS_FOR_PARENT), order)
+    return orders(_conditionals(), _limits(), _limits()).map(_as_child)
+
+
+def _as_child(order: bytes) -> bytes:
+    return commands.override(order, contingency=Contingency.WAITS_FOR_PARENT)
 
 
 def amends(order: Any) -> st.SearchStrategy[bytes]:
     """Other terms for a live order."""
+    return st.builds(_amended, st.just(order), _changes())
+
+
+def _amended(order: Any, changes: dict[str, int]) -> bytes:
+    return commands.amend(order.account, order.order_id, **changes)
+
+
+@cache
+def _changes() -> st.SearchStrategy[dict[str, int]]:
     changes: dict[str, st.SearchStrategy[int]] = {
         "price_ticks": PRICES,
         "quantity_lots": LOTS,
         "trigger_price_ticks": PRICES,
         "display_lots": st.integers(1, 3),
     }
-    fields = st.fixed_dictionaries({}, optional=changes) | st.builds(lambda price: {"price_ticks": price}, PRICES)
-    return st.builds(lambda more: commands.amend(order.account, order.order_id, **more), fields)
+    return st.fixed_dictionaries({}, optional=changes) | st.fixed_dictionaries({"price_ticks": PRICES})
 
 
 def replaces(order: Any) -> st.SearchStrategy[bytes]:
     """Another order for a live one."""
+    return st.builds(_replacement, st.just(order), orders(), st.booleans())
 
-    def build(other: bytes, anyway: bool) -> bytes:
-        flags = commands.read_command(other)["flags"] | (FLAG_ALLOW_FAILURE if anyway else 0)
-        return commands.cancel_replace(order.order_id, other, account=order.account, flags=flags)
 
-    return st.builds(build, orders(), st.booleans())
+def _replacement(order: Any, other: bytes, anyway: bool) -> bytes:
+    flags = commands.read_command(other)["flags"] | (FLAG_ALLOW_FAILURE if anyway else 0)
+    return commands.cancel_replace(order.order_id, other, account=order.account, flags=flags)
 
 
 # Everything else
