@@ -59,14 +59,6 @@ class Order(NamedTuple):
     min_quantity_lots: int
 
 
-class UntoldTerms(NamedTuple):
-    """See ``untold_terms``."""
-
-    contingency: int
-    amount: int  # quote units of a market order by amount, else 0
-    min_quantity_lots: int
-
-
 VERSION, KIND, SELF_TRADE, CONTINGENCY = 0, 1, 6, 7  # where a record has these bytes
 ORDER_ID = slice(32, 40)
 CLIENT_ORDER_ID = slice(96, 132)
@@ -282,6 +274,9 @@ def read_order(command: bytes | bytearray) -> Order:
     return Order._make(_ORDER.unpack(command))
 
 
-def untold_terms(command: bytes) -> UntoldTerms:
-    """Return what ACCEPTED does not tell of the order that a record places. Version 1 had none of it."""
-    return UntoldTerms._make(_UNTOLD_TERMS.unpack(command)) if command[VERSION] > 1 else UntoldTerms(0, 0, 0)
+def untold_terms(command: bytes) -> tuple[int, int, int]:
+    """Return (contingency, amount, min_quantity_lots) of a record that places an order: ACCEPTED does not tell them.
+
+    ``amount``: quote units of a market order by amount, else 0. Version 1 had none of them.
+    """
+    return _UNTOLD_TERMS.unpack(command) if command[VERSION] > 1 else (0, 0, 0)

@@ -67,17 +67,19 @@ class OrderState:
     def accepted(cls, event: Event, command: bytes) -> "OrderState":
         """Return the order of an ACCEPTED event and the command that placed it."""
         contingency, amount, min_quantity_lots = untold_terms(command)
-        linked = event.linked_order_id if contingency else 0
-        waiting = event.waiting
+        # By position, as every order passes here: ORDER_EVENT in engine/records.py.
+        (
+            _, side, order_type, time_in_force, flags, self_trade, _, sequence, timestamp_ns, market, waiting, order_id,
+            account, price_ticks, quantity_lots, _, _, trigger_price_ticks, display_lots, visible_lots, expire_ns,
+            linked, _, tail,
+        ) = event  # fmt: skip
         return cls(
-            event.order_id, event.account, client_order_id(command), event.market, event.side, event.order_type,
-            event.time_in_force, event.flags, event.self_trade, event.price_ticks, event.quantity_lots,
-            event.quantity_lots, 0, 0, 0, 0, amount, event.trigger_price_ticks, event.trail_ticks,
-            event.display_lots, event.visible_lots if event.display_lots else 0, min_quantity_lots, event.expire_ns,
+            order_id, account, client_order_id(command), market, side, order_type, time_in_force, flags, self_trade,
+            price_ticks, quantity_lots, quantity_lots, 0, 0, 0, 0, amount, trigger_price_ticks, tail >> 32,
+            display_lots, visible_lots if display_lots else 0, min_quantity_lots, expire_ns,
             linked if contingency == Contingency.ONE_CANCELS_OTHER else 0, 0,
             linked if contingency == Contingency.ONE_TRIGGERS_OTHER else 0, waiting, 0,
-            OrderStatus.WAITING if waiting else OrderStatus.OPEN, 0, event.sequence, event.timestamp_ns,
-            event.timestamp_ns,
+            OrderStatus.WAITING if waiting else OrderStatus.OPEN, 0, sequence, timestamp_ns, timestamp_ns,
         )  # fmt: skip
 
     @property

@@ -63,7 +63,7 @@ def render_order(order: OrderState, market: Market) -> dict[str, Any]:
     received = market.base if order.side == Side.BUY else market.quote
     filled = order.filled_lots
     created_at = timestamp_text(order.created_ns)
-    rendered = {
+    return {
         "order_id": str(order.order_id),
         "client_order_id": order.client_order_id,
         "symbol": market.symbol,
@@ -84,8 +84,8 @@ def render_order(order: OrderState, market: Market) -> dict[str, Any]:
         "sequence": order.sequence,
         "created_at": created_at,
         "updated_at": created_at if order.updated_ns == order.created_ns else timestamp_text(order.updated_ns),
+        **(_PLAIN if _is_plain(order) else _render_terms(order, market)),
     }
-    return rendered | (_PLAIN if _is_plain(order) else _render_terms(order, market))
 
 
 def _is_plain(order: OrderState) -> bool:

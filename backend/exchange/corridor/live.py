@@ -13,7 +13,7 @@ from sortedcontainers import SortedDict
 from engine.records import EventKind, Mode, Side
 from exchange.contracts.catalogue import Catalogue
 from exchange.contracts.events import Event, read_events
-from exchange.contracts.order_state import Fill, OrderState, fills_of
+from exchange.contracts.order_state import Fill, OrderState, OrderStatus, fills_of
 from exchange.storage.journal import Entry
 
 LATEST_TRADES = 50
@@ -233,25 +233,33 @@ class Live:
     def _settle(self, order: OrderState, changes: Changes) -> None:
         """After a command: count in the levels what the order shows now, and tell its owner."""
         self._show(order, changes)
-        if not order.is_live:
+        if order.status > OrderStatus.PARTIALLY_FILLED:
             self._drop(order)
-        changes.orders.setdefault(order.account, {})[order.order_id] = order
-        changes.accounts.add(order.account)
+        of_account = changes.orders.get(order.account)
+        if of_account is None:
+            of_account = changes.orders[order.account] = {}
+            changes.accounts.add(order.account)
+        of_account[order.order_id] = order
 
     def _show(self, order: OrderState, changes: Changes) -> None:
-        lots = order.shown_lots
+        order_id, side, lots = order.order_id, order.side, order.shown_lots
         now = (order.price_ticks, lots) if lots else None
-        before = self._shown.get(order.order_id)
+        before = self._shown.get(order_id)
         if now == before:
             return
-        for shown, sign in ((before, -1), (now, 1)):
-            if shown is not None:
-                self.markets[order.market].change_level(order.side, shown[0], sign * shown[1])
-                changes.levels.setdefault(order.market, set()).add((order.side, shown[0]))
+        market = self.markets[order.market]
+        changed = changes.levels.get(order.market)
+        if changed is None:
+            changed = changes.levels[order.market] = set()
+        if before is not None:
+            market.change_level(side, before[0], -before[1])
+            changed.add((side, before[0]))
         if now is None:
-            del self._shown[order.order_id]
+            del self._shown[order_id]
         else:
-            self._shown[order.order_id] = now
+            market.change_level(side, now[0], lots)
+            changed.add((side, now[0]))
+            self._shown[order_id] = now
 
     def _hold(self, order: OrderState) -> None:
         self.orders[order.order_id] = order

@@ -12,7 +12,7 @@ import msgspec
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from engine.records import EventKind, Reason
+from engine.records import EVENT_SIZE, EventKind, Reason
 from exchange.contracts import commands
 from exchange.contracts.events import find_refusal, read_events
 from exchange.contracts.order_state import OrderState, fills_of
@@ -75,6 +75,11 @@ class OrderEntry:
         refusal = find_refusal(entry.events)
         if refusal is not None:
             raise Refused(explain(refusal, entry, market, self.exchange))
+        order = self.exchange.live.order(entry.sequence)
+        if order is not None and order.sequence == entry.sequence and len(entry.events) == EVENT_SIZE:
+            rendered = render_order(order, market)  # it rests, and nothing has happened to it since
+            rendered["fills"] = []
+            return rendered
         return render_placed(entry, market)
 
     async def _cancel(self, scope: Scope, receive: Receive) -> Answer:

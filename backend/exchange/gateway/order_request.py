@@ -21,14 +21,15 @@ from engine.records import (
     TimeInForce,
 )
 from exchange.contracts import commands
-from exchange.contracts.orders import parse_time_ns, timestamp_text
+from exchange.contracts.orders import ORDER_TYPE_NAMES, SELF_TRADE_NAMES, parse_time_ns, timestamp_text
 from exchange.contracts.refusals import AnyReason, EdgeReason, refuse
 from exchange.contracts.units import Market
 
-SIDES = {"buy": Side.BUY, "sell": Side.SELL}
-ORDER_TYPES = {member.name.lower().replace("_", ""): member for member in OrderType}
-TIMES_IN_FORCE = {member.name.lower(): member for member in TimeInForce}
-SELF_TRADES = {member.name.lower().replace("_", ""): member for member in SelfTrade}
+# As they are answered, and folded for those who write them otherwise.
+SIDES = {"Buy": Side.BUY, "Sell": Side.SELL, "buy": Side.BUY, "sell": Side.SELL}
+ORDER_TYPES = {name: OrderType(number) for number, text in ORDER_TYPE_NAMES.items() for name in (text, text.lower())}
+TIMES_IN_FORCE = {name: member for member in TimeInForce for name in (member.name, member.name.lower())}
+SELF_TRADES = {name: SelfTrade(number) for number, text in SELF_TRADE_NAMES.items() for name in (text, text.lower())}
 #: What an order does that would trade with its own account, unless it says otherwise.
 DEFAULT_SELF_TRADE = SelfTrade.CANCEL_NEWEST
 
@@ -76,19 +77,18 @@ def place_command(
     flags = _flags(request, order_type, time_in_force)
     self_trade = _self_trade(request)
     client_order_id = check_client_order_id(request.client_order_id)
-    if request.quote_quantity is not None:
-        terms = {"amount": _amount(request, market, order_type, time_in_force), "quantity_lots": 0}
+    if request.quote_quantity is None:
+        quantity_lots, amount = market.quantity_lots(_needed(request.quantity, "quantity")), 0
     else:
-        terms = {"quantity_lots": market.quantity_lots(_needed(request.quantity, "quantity"))}
+        quantity_lots, amount = 0, _amount(request, market, order_type, time_in_force)
     price_ticks = _price_ticks(request, market, order_type)
     if price_ticks and order_type != OrderType.MARKET:
-        market.check_notional(price_ticks, terms["quantity_lots"])
+        market.check_notional(price_ticks, quantity_lots)
     if _is_special(request, order_type, time_in_force):
-        terms |= _special_terms(request, market, order_type, time_in_force, flags, terms["quantity_lots"])
+        links |= _special_terms(request, market, order_type, time_in_force, flags, quantity_lots)
     command = commands.place(
-        account, market.number, side, order_type, time_in_force, flags | more_flags, price_ticks,
-        client_order_id=client_order_id.encode("ascii") if client_order_id else b"",
-        self_trade=self_trade, **terms, **links,
+        account, market.number, side, order_type, time_in_force, flags | more_flags, price_ticks, quantity_lots,
+        client_order_id.encode("ascii") if client_order_id else b"", self_trade=self_trade, amount=amount, **links,
     )  # fmt: skip
     return command, client_order_id
 
@@ -300,7 +300,9 @@ def check_side(value: object) -> Side:
 
 
 def _choice(value: object, field: str, choices: Mapping[str, Choice], reason: AnyReason, limit: str) -> Choice:
-    choice = choices.get(value.lower().replace("_", "")) if isinstance(value, str) else None
+    choice = None
+    if isinstance(value, str):
+        choice = choices.get(value) or choices.get(value.lower().replace("_", ""))
     if choice is None:
         given = "is missing" if value is None else f"is {str(value)[:40]!r}"
         raise refuse(reason, f"{field} {given}; it must be {limit}", field=field, limit=limit)

@@ -94,7 +94,7 @@ def _named_by(command: bytes, event: Event) -> tuple[int, ...]:
         return event.order_id, event.maker_order_id
     if event.kind in _OF_AN_ORDER:
         return (event.order_id,)
-    if event.kind == EventKind.ACCEPTED and event.linked_order_id and untold_terms(command).contingency:
+    if event.kind == EventKind.ACCEPTED and event.linked_order_id and untold_terms(command)[0]:
         return (event.linked_order_id,)
     return ()
 
