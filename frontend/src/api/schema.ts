@@ -378,6 +378,206 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/history/balances": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Past Balances
+         * @description Return what you had after an entry of the journal.
+         */
+        get: operations["list_past_balances"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/history/book": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Past Book
+         * @description Return the price levels of a market as everybody saw them after an entry of the journal.
+         */
+        get: operations["get_past_book"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/history/fills": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List History Fills
+         * @description Return the fills of all your orders.
+         */
+        get: operations["list_history_fills"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/history/fills.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Fills
+         * @description Return your fills as CSV, all of them unless filtered.
+         */
+        get: operations["export_fills"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/history/ledger": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List History Ledger
+         * @description Return every change of your balances, with what it left.
+         */
+        get: operations["list_history_ledger"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/history/ledger.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Ledger
+         * @description Return your ledger as CSV, all of it unless filtered.
+         */
+        get: operations["export_ledger"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/history/orders": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List History Orders
+         * @description Return your orders in the order of their placing. By time and sequence of their placing.
+         */
+        get: operations["list_history_orders"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/history/orders.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Orders
+         * @description Return your orders as CSV, all of them unless filtered.
+         */
+        get: operations["export_orders"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/history/statements/{month}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Statement
+         * @description Return what a month did to your balances: opening, movements by kind, closing, by asset.
+         */
+        get: operations["get_statement"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/history/statements/{month}.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export Statement
+         * @description Return the statement of a month as CSV: opening, movements, closing, by asset.
+         */
+        get: operations["export_statement"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/ledger": {
         parameters: {
             query?: never;
@@ -1668,6 +1868,116 @@ export interface components {
             /** Version */
             version: string;
         };
+        /**
+         * HistoryFill
+         * @description A fill and the entry that it happened with.
+         */
+        HistoryFill: {
+            /**
+             * Executed At
+             * Format: date-time
+             * @description RFC 3339, UTC, nanoseconds
+             */
+            executed_at: string;
+            /**
+             * Fee
+             * @description A decimal number as text
+             */
+            fee: string;
+            /** Fee Asset */
+            fee_asset: string;
+            /**
+             * Liquidity
+             * @enum {string}
+             */
+            liquidity: "Maker" | "Taker" | "Auction";
+            /**
+             * Order Id
+             * @description An id: decimal digits
+             */
+            order_id: string;
+            /**
+             * Price
+             * @description A decimal number as text
+             */
+            price: string;
+            /**
+             * Quantity
+             * @description A decimal number as text
+             */
+            quantity: string;
+            /** Sequence */
+            sequence: number;
+            /**
+             * Side
+             * @enum {string}
+             */
+            side: "Buy" | "Sell";
+            /**
+             * Symbol
+             * @example BTC/USD
+             */
+            symbol: string;
+            /**
+             * Trade Id
+             * @description An id: decimal digits
+             */
+            trade_id: string;
+        };
+        /**
+         * HistoryFills
+         * @description A page of fills.
+         */
+        HistoryFills: {
+            /** Items */
+            items: components["schemas"]["HistoryFill"][];
+            /**
+             * Next Cursor
+             * @description Null where there is no more now. A filtered page may be short before
+             */
+            next_cursor: string | null;
+            /**
+             * Sequence
+             * @description The page includes everything up to this entry
+             */
+            sequence: number;
+        };
+        /**
+         * HistoryLedger
+         * @description A page of ledger entries.
+         */
+        HistoryLedger: {
+            /** Items */
+            items: components["schemas"]["LedgerEntry"][];
+            /**
+             * Next Cursor
+             * @description Null where there is no more now. A filtered page may be short before
+             */
+            next_cursor: string | null;
+            /**
+             * Sequence
+             * @description The page includes everything up to this entry
+             */
+            sequence: number;
+        };
+        /**
+         * HistoryOrders
+         * @description A page of orders, in the order of their placing.
+         */
+        HistoryOrders: {
+            /** Items */
+            items: components["schemas"]["Order"][];
+            /**
+             * Next Cursor
+             * @description Null where there is no more now. A filtered page may be short before
+             */
+            next_cursor: string | null;
+            /**
+             * Sequence
+             * @description The page includes everything up to this entry
+             */
+            sequence: number;
+        };
         JsonValue: unknown;
         /**
          * KillSwitch
@@ -2392,6 +2702,45 @@ export interface components {
             [key: string]: components["schemas"]["JsonValue"];
         };
         /**
+         * PastBalances
+         * @description What you had of each asset after an entry of the journal; assets of which you had nothing are left out.
+         */
+        PastBalances: {
+            /**
+             * Happened At
+             * Format: date-time
+             * @description RFC 3339, UTC, nanoseconds
+             */
+            happened_at: string;
+            /** Items */
+            items: components["schemas"]["Balance"][];
+            /** Sequence */
+            sequence: number;
+        };
+        /**
+         * PastDepth
+         * @description The order book as it was after an entry of the journal, and when that was.
+         */
+        PastDepth: {
+            /** Asks */
+            asks: string[][];
+            /** Bids */
+            bids: string[][];
+            /**
+             * Happened At
+             * Format: date-time
+             * @description RFC 3339, UTC, nanoseconds
+             */
+            happened_at: string;
+            /** Sequence */
+            sequence: number;
+            /**
+             * Symbol
+             * @example BTC/USD
+             */
+            symbol: string;
+        };
+        /**
          * PlaceOperation
          * @description Place an order.
          * @example {
@@ -2789,6 +3138,12 @@ export interface components {
              * @example /problems/price-off-tick
              */
             type: string;
+            /**
+             * Watermark
+             * @description UNAVAILABLE for a min_sequence: how far the tables are
+             * @default null
+             */
+            watermark?: number | null;
         } & {
             [key: string]: unknown;
         };
@@ -3231,6 +3586,81 @@ export interface components {
         SessionList: {
             /** Items */
             items: components["schemas"]["SessionInfo"][];
+        };
+        /**
+         * Statement
+         * @description A month (UTC) of an account, from its ledger.
+         */
+        Statement: {
+            /** Account Id */
+            account_id: string;
+            /** Assets */
+            assets: components["schemas"]["StatementAsset"][];
+            /**
+             * Complete
+             * @description False for a month that has not ended
+             */
+            complete: boolean;
+            /**
+             * First Sequence
+             * @description The statement is of these entries of the journal
+             */
+            first_sequence: number;
+            /** Last Sequence */
+            last_sequence: number;
+            /**
+             * Month
+             * @example 2026-01
+             */
+            month: string;
+        };
+        /**
+         * StatementAsset
+         * @description An asset in the month: opening + all movements = closing, exactly.
+         */
+        StatementAsset: {
+            /** Asset */
+            asset: string;
+            /**
+             * Closing
+             * @description A decimal number as text
+             */
+            closing: string;
+            /**
+             * Closing Held
+             * @description What orders held of it at the end
+             */
+            closing_held: string;
+            /**
+             * Fees
+             * @description What was paid, as a positive amount
+             */
+            fees: string;
+            /** Movements */
+            movements: components["schemas"]["StatementMovement"][];
+            /**
+             * Opening
+             * @description A decimal number as text
+             */
+            opening: string;
+        };
+        /**
+         * StatementMovement
+         * @description All entries of a kind in the month; what orders hold and release moves nothing in or out.
+         */
+        StatementMovement: {
+            /**
+             * Amount
+             * @description A decimal number as text
+             */
+            amount: string;
+            /** Entries */
+            entries: number;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "Deposit" | "Withdrawal" | "TradeIn" | "TradeOut" | "Fee";
         };
         /**
          * TestedOrder
@@ -4899,7 +5329,10 @@ export interface operations {
     };
     list_balances: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Answer only with what includes this entry; waits a second */
+                min_sequence?: number | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -4927,6 +5360,15 @@ export interface operations {
             };
             /** @description Forbidden */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: a field, a limit or the state of the market or account does not allow it */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5086,6 +5528,8 @@ export interface operations {
                 limit?: number;
                 /** @description `next_cursor` of the page before */
                 cursor?: string | null;
+                /** @description Answer only with what includes this entry; waits a second */
+                min_sequence?: number | null;
             };
             header?: never;
             path?: never;
@@ -5201,6 +5645,892 @@ export interface operations {
             };
         };
     };
+    list_past_balances: {
+        parameters: {
+            query: {
+                /** @description An entry of the journal */
+                sequence: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PastBalances"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: a field, a limit or the state of the market or account does not allow it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many attempts */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something broke on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Starting, standing by, overloaded or halted: ask again */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_past_book: {
+        parameters: {
+            query: {
+                symbol: string;
+                /** @description An entry of the journal */
+                sequence: number;
+                levels?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PastDepth"];
+                };
+            };
+            /** @description Refused: a field, a limit or the state of the market or account does not allow it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something broke on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Starting, standing by, overloaded or halted: ask again */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_history_fills: {
+        parameters: {
+            query?: {
+                /** @description One market only */
+                symbol?: string | null;
+                /** @description One side only */
+                side?: ("Buy" | "Sell" | "buy" | "sell") | null;
+                /** @description Which end to begin at */
+                direction?: "newest" | "oldest";
+                /** @description Rows a page */
+                limit?: number;
+                /** @description `next_cursor` of the page before */
+                cursor?: string | null;
+                from_sequence?: number | null;
+                to_sequence?: number | null;
+                /** @description RFC 3339, UTC */
+                from_time?: string | null;
+                /** @description RFC 3339, UTC */
+                to_time?: string | null;
+                /** @description Answer only with what includes this entry; waits a second */
+                min_sequence?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HistoryFills"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: a field, a limit or the state of the market or account does not allow it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many attempts */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something broke on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Starting, standing by, overloaded or halted: ask again */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_fills: {
+        parameters: {
+            query?: {
+                /** @description One market only */
+                symbol?: string | null;
+                /** @description One side only */
+                side?: ("Buy" | "Sell" | "buy" | "sell") | null;
+                /** @description Which end to begin at */
+                direction?: "newest" | "oldest";
+                from_sequence?: number | null;
+                to_sequence?: number | null;
+                /** @description RFC 3339, UTC */
+                from_time?: string | null;
+                /** @description RFC 3339, UTC */
+                to_time?: string | null;
+                /** @description Answer only with what includes this entry; waits a second */
+                min_sequence?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A header line, then a line a row; decimal numbers with a point, empty where there is none */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: a field, a limit or the state of the market or account does not allow it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many attempts */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something broke on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Starting, standing by, overloaded or halted: ask again */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_history_ledger: {
+        parameters: {
+            query?: {
+                /** @description One asset only */
+                asset?: string | null;
+                /** @description One kind only */
+                kind?: ("Deposit" | "Withdrawal" | "Hold" | "Release" | "TradeIn" | "TradeOut" | "Fee") | null;
+                /** @description Which end to begin at */
+                direction?: "newest" | "oldest";
+                /** @description Rows a page */
+                limit?: number;
+                /** @description `next_cursor` of the page before */
+                cursor?: string | null;
+                from_sequence?: number | null;
+                to_sequence?: number | null;
+                /** @description RFC 3339, UTC */
+                from_time?: string | null;
+                /** @description RFC 3339, UTC */
+                to_time?: string | null;
+                /** @description Answer only with what includes this entry; waits a second */
+                min_sequence?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HistoryLedger"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: a field, a limit or the state of the market or account does not allow it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many attempts */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something broke on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Starting, standing by, overloaded or halted: ask again */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_ledger: {
+        parameters: {
+            query?: {
+                /** @description One asset only */
+                asset?: string | null;
+                /** @description One kind only */
+                kind?: ("Deposit" | "Withdrawal" | "Hold" | "Release" | "TradeIn" | "TradeOut" | "Fee") | null;
+                /** @description Which end to begin at */
+                direction?: "newest" | "oldest";
+                from_sequence?: number | null;
+                to_sequence?: number | null;
+                /** @description RFC 3339, UTC */
+                from_time?: string | null;
+                /** @description RFC 3339, UTC */
+                to_time?: string | null;
+                /** @description Answer only with what includes this entry; waits a second */
+                min_sequence?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A header line, then a line a row; decimal numbers with a point, empty where there is none */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: a field, a limit or the state of the market or account does not allow it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many attempts */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something broke on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Starting, standing by, overloaded or halted: ask again */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_history_orders: {
+        parameters: {
+            query?: {
+                /** @description One market only */
+                symbol?: string | null;
+                /** @description One side only */
+                side?: ("Buy" | "Sell" | "buy" | "sell") | null;
+                /** @description `open` and `closed` are groups */
+                status?: ("open" | "closed" | "Waiting" | "Open" | "PartiallyFilled" | "Filled" | "Cancelled" | "Expired" | "Rejected") | null;
+                /** @description Which end to begin at */
+                direction?: "newest" | "oldest";
+                /** @description Rows a page */
+                limit?: number;
+                /** @description `next_cursor` of the page before */
+                cursor?: string | null;
+                from_sequence?: number | null;
+                to_sequence?: number | null;
+                /** @description RFC 3339, UTC */
+                from_time?: string | null;
+                /** @description RFC 3339, UTC */
+                to_time?: string | null;
+                /** @description Answer only with what includes this entry; waits a second */
+                min_sequence?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HistoryOrders"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: a field, a limit or the state of the market or account does not allow it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many attempts */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something broke on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Starting, standing by, overloaded or halted: ask again */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_orders: {
+        parameters: {
+            query?: {
+                /** @description One market only */
+                symbol?: string | null;
+                /** @description One side only */
+                side?: ("Buy" | "Sell" | "buy" | "sell") | null;
+                /** @description `open` and `closed` are groups */
+                status?: ("open" | "closed" | "Waiting" | "Open" | "PartiallyFilled" | "Filled" | "Cancelled" | "Expired" | "Rejected") | null;
+                /** @description Which end to begin at */
+                direction?: "newest" | "oldest";
+                from_sequence?: number | null;
+                to_sequence?: number | null;
+                /** @description RFC 3339, UTC */
+                from_time?: string | null;
+                /** @description RFC 3339, UTC */
+                to_time?: string | null;
+                /** @description Answer only with what includes this entry; waits a second */
+                min_sequence?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A header line, then a line a row; decimal numbers with a point, empty where there is none */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: a field, a limit or the state of the market or account does not allow it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many attempts */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something broke on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Starting, standing by, overloaded or halted: ask again */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_statement: {
+        parameters: {
+            query?: {
+                /** @description Answer only with what includes this entry; waits a second */
+                min_sequence?: number | null;
+            };
+            header?: never;
+            path: {
+                /** @description A month in UTC */
+                month: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Statement"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: a field, a limit or the state of the market or account does not allow it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many attempts */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something broke on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Starting, standing by, overloaded or halted: ask again */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_statement: {
+        parameters: {
+            query?: {
+                /** @description Answer only with what includes this entry; waits a second */
+                min_sequence?: number | null;
+            };
+            header?: never;
+            path: {
+                /** @description A month in UTC */
+                month: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A header line, then a line a row; decimal numbers with a point, empty where there is none */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: a field, a limit or the state of the market or account does not allow it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many attempts */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something broke on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Starting, standing by, overloaded or halted: ask again */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_ledger: {
         parameters: {
             query?: {
@@ -5210,6 +6540,8 @@ export interface operations {
                 limit?: number;
                 /** @description `next_cursor` of the page before */
                 cursor?: string | null;
+                /** @description Answer only with what includes this entry; waits a second */
+                min_sequence?: number | null;
             };
             header?: never;
             path?: never;
@@ -5375,6 +6707,8 @@ export interface operations {
                 limit?: number;
                 /** @description Candles that opened before this time (RFC 3339, UTC); now by default */
                 end?: string | null;
+                /** @description Answer only with what includes this entry; waits a second */
+                min_sequence?: number | null;
             };
             header?: never;
             path: {
@@ -5429,6 +6763,8 @@ export interface operations {
         parameters: {
             query?: {
                 levels?: number;
+                /** @description Answer only with what includes this entry; waits a second */
+                min_sequence?: number | null;
             };
             header?: never;
             path: {
@@ -5466,6 +6802,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Starting, standing by, overloaded or halted: ask again */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     list_trades: {
@@ -5475,6 +6822,8 @@ export interface operations {
                 limit?: number;
                 /** @description `next_cursor` of the page before */
                 cursor?: string | null;
+                /** @description Answer only with what includes this entry; waits a second */
+                min_sequence?: number | null;
             };
             header?: never;
             path: {
@@ -5663,6 +7012,8 @@ export interface operations {
                 limit?: number;
                 /** @description `next_cursor` of the page before */
                 cursor?: string | null;
+                /** @description Answer only with what includes this entry; waits a second */
+                min_sequence?: number | null;
             };
             header?: never;
             path?: never;
@@ -6070,7 +7421,10 @@ export interface operations {
     };
     get_order_by_client_id: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Answer only with what includes this entry; waits a second */
+                min_sequence?: number | null;
+            };
             header?: never;
             path: {
                 /** @description The id that you gave the order */
@@ -6271,7 +7625,10 @@ export interface operations {
     };
     get_order: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Answer only with what includes this entry; waits a second */
+                min_sequence?: number | null;
+            };
             header?: never;
             path: {
                 /** @description An order's id */
@@ -6838,6 +8195,8 @@ export interface operations {
                 limit?: number;
                 /** @description `next_cursor` of the page before */
                 cursor?: string | null;
+                /** @description Answer only with what includes this entry; waits a second */
+                min_sequence?: number | null;
             };
             header?: never;
             path: {
