@@ -166,7 +166,15 @@ class Exchange:
             raise refuse(EdgeReason.UNAVAILABLE, detail, retry_after_s=2) from None
 
     async def reached(self, sequence: int) -> None:
-        """Return once the tables include a sequence that a reader asks for; refuses with UNAVAILABLE after a second."""
+        """Return once the tables include a sequence that a reader asks for.
+
+        Refuses with UNAVAILABLE after a second, and with FIELD_INVALID what the journal itself has not come to.
+        """
+        last = self.corridor.sequence
+        if self.corridor.role == "leader" and sequence > last:
+            detail = f"the journal has come to entry {last}: nobody was told of {sequence} yet"
+            limit = str(last)
+            raise refuse(EdgeReason.FIELD_INVALID, detail, field="min_sequence", limit=limit, nearest=limit)
         try:
             await self.projections.wait_for(sequence, MIN_SEQUENCE_TIMEOUT_S)
         except TimeoutError:

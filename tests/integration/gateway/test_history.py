@@ -232,6 +232,9 @@ async def test_a_read_waits_for_the_sequence_that_is_asked_for(
     assert (status, exchange.projections.watermark >= sequence) == (200, True)
     monkeypatch.setattr("exchange.gateway.context.MIN_SEQUENCE_TIMEOUT_S", 0.05)
     status, problem = await alice.get(path, min_sequence=sequence + 1)
+    assert (status, problem["field"], problem["nearest"]) == (422, "min_sequence", str(sequence)), "nobody was told"
+    alice.corridor.sequence += 1  # as if the tables were behind
+    status, problem = await alice.get(path, min_sequence=sequence + 1)
     assert (status, problem["reason"], problem["watermark"]) == (503, "UNAVAILABLE", sequence)
 
 
