@@ -59,10 +59,12 @@ describe("App", () => {
   test("shows the book that the stream tells, in a table that screen readers find", async () => {
     open("/trade/BTC-USD");
     await screen.findByRole("table", { name: "Order book" });
-    const socket = FakeSocket.latest();
-    socket.open();
-    await waitFor(() => {
-      expect(socket.sent).toContainEqual(expect.objectContaining({ op: "subscribe", channel: "depth" }));
+    // The page before this one may still have been reconnecting: the socket is the one that asks for the book.
+    const socket = await waitFor(() => {
+      const latest = FakeSocket.latest();
+      latest.open();
+      expect(latest.sent).toContainEqual(expect.objectContaining({ op: "subscribe", channel: "depth" }));
+      return latest;
     });
     const book = { channel: "depth", symbol: "BTC/USD" };
     socket.say({ ...book, type: "snapshot", sequence: 1, bids: [["49999.00", "1.5"]], asks: [["50001.00", "2"]] });
