@@ -84,10 +84,9 @@ engine-checks: export CC := gcc
 engine-checks: $(STAMPS)/dev  ## the engine's tests under AddressSanitizer, with allocations that fail
 	@mkdir -p $(CHECKED) && find $(CHECKED) -name '*.py' -delete
 	ENGINE_CHECKS=1 $(BIN)/python setup.py --quiet build
-	EXCHANGE_DIFFERENTIAL_COMMANDS=3000 HYPOTHESIS_PROFILE=checked scripts/with-checked-engine \
+	EXCHANGE_DIFFERENTIAL_COMMANDS=2000 HYPOTHESIS_PROFILE=checked scripts/with-checked-engine \
 		$(PYTEST) -k 'not reference and not empty_calls and not 64_bytes' --capture=sys -o pythonpath=$(CHECKED) tests/checked tests/scenarios tests/properties tests/journals \
-		tests/unit/test_shard.py tests/unit/test_bare_book.py tests/unit/test_records.py tests/unit/test_memory_growth.py tests/performance --benchmark-disable \
-		--ignore=tests/properties/test_market_data.py --ignore=tests/performance/test_market_data.py
+		tests/unit/test_shard.py tests/unit/test_bare_book.py tests/unit/test_records.py tests/unit/test_memory_growth.py --ignore=tests/properties/test_market_data.py
 
 integration: $(STAMPS)/dev  ## contracts and integration with a real Postgres
 	$(PYTEST) tests/integration tests/contract

@@ -16,5 +16,5 @@ _UNHURRIED = settings.get_profile("unhurried")
 
 settings.register_profile("ci", _UNHURRIED, max_examples=100, stateful_step_count=40, derandomize=True)
 settings.register_profile("nightly", _UNHURRIED, max_examples=2_000, stateful_step_count=60)
-settings.register_profile("checked", _UNHURRIED, max_examples=20, stateful_step_count=25, derandomize=True)
+settings.register_profile("checked", _UNHURRIED, max_examples=12, stateful_step_count=25, derandomize=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
