@@ -116,10 +116,9 @@ def test_swagger_ui_signs_in_and_places_an_order(exchange: ExchangeServer, open_
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
     page.get_by_role("button", name="Authorize").first.click()
-    page.locator(".auth-container input").fill(token)
-    page.locator(".auth-btn-wrapper").get_by_role("button", name="Apply credentials").or_(
-        page.locator(".auth-btn-wrapper button.authorize")
-    ).first.click()
+    bearer = page.locator(".auth-container form").filter(has=page.locator("#auth-bearer-value"))
+    bearer.locator("#auth-bearer-value").fill(token)
+    bearer.locator("button.authorize").click()
     page.locator(".close-modal").click()
     operation = page.locator(".opblock-post").filter(has=page.locator('[data-path="/api/v1/orders"]'))
     operation.locator(".opblock-summary-control").first.click()
