@@ -2,11 +2,9 @@
 
 import json
 import os
-import secrets
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 import pytest_asyncio
@@ -18,6 +16,7 @@ from exchange.audit.report import FINDINGS_MAX, Report
 from exchange.contracts.events import read_events
 from exchange.storage.database import connect
 from exchange.storage.tables import metadata
+from tests.support.databases import copied_database, execute, of_database
 from tests.support.journal import SHARD
 from tests.support.stored import Played, play, store, tamper
 
@@ -38,27 +37,15 @@ def played() -> Played:
 async def stored_template(postgres_url: str, template_database: str, played: Played) -> str:
     """A database with a whole exchange's store, to copy."""
     await execute(postgres_url, f"CREATE DATABASE {STORED} TEMPLATE {template_database}")
-    await store(of_stored(postgres_url, STORED), played, SNAPSHOTS)
+    await store(of_database(postgres_url, STORED), played, SNAPSHOTS)
     return STORED
 
 
 @pytest.fixture
 async def stored_url(postgres_url: str, stored_template: str) -> AsyncIterator[str]:
     """A whole exchange's store of the test's own."""
-    name = f"stored_{secrets.token_hex(6)}"
-    await execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {stored_template}")
-    yield of_stored(postgres_url, name)
-    await execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def of_stored(url: str, name: str) -> str:
-    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
-
-
-async def execute(url: str, statement: str) -> None:
-    connection = await connect(url)
-    await connection.execute(statement)
-    await connection.close()
+    async with copied_database(postgres_url, stored_template) as url:
+        yield url
 
 
 async def audited(url: str, first: int | None = None, last: int | None = None) -> Report:
