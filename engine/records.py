@@ -186,6 +186,7 @@ ORDER_COMMAND = _command_dtype(
     ]
 )
 
+# DEPOSIT, WITHDRAW. The reference lies where an order has its client order id.
 TRANSFER_COMMAND = _command_dtype(
     [
         ("order_id", "<u8"),
@@ -194,6 +195,10 @@ TRANSFER_COMMAND = _command_dtype(
         ("price_ticks", "<i8"),
         ("quantity_lots", "<i8"),
         ("amount", "<i8"),  # in units of the asset, 0 < amount < UNITS_MAX
+        ("trigger_price_ticks", "<i8"),
+        ("display_lots", "<i8"),
+        ("expire_ns", "<i8"),
+        ("reference", f"S{CLIENT_ORDER_ID_SIZE}"),  # whose transfer it is, in its maker's words: the engine ignores it
     ]
 )
 

@@ -212,7 +212,11 @@ cdef packed struct TransferCommand:
     int64_t price_ticks
     int64_t quantity_lots
     int64_t amount
-    char padding[72]
+    int64_t trigger_price_ticks
+    int64_t display_lots
+    int64_t expire_ns
+    char reference[36]         # not the engine's business
+    char padding[12]
 
 cdef packed struct AssetCommand:
     Header header

@@ -352,6 +352,7 @@ _ODD_VALUES: dict[str, st.SearchStrategy[int] | st.SearchStrategy[bytes]] = {
     "name": st.sampled_from([b"USD", b"", b"a", b"A\0B", b"0" * 16]) | st.binary(max_size=16),
     "symbol": st.sampled_from([b"BTC/USD", b"A B", b"", b"!" * 24, b"A\0B"]) | st.binary(max_size=24),
     "client_order_id": st.binary(max_size=36),
+    "reference": st.binary(max_size=36),
     "version": st.sampled_from([0, 1, 1, 2, 3, 255]),
     "kind": st.sampled_from([0, 13, 255]),
 }

@@ -75,12 +75,12 @@ def clock() -> bytes:
     return record(CommandKind.CLOCK)
 
 
-def deposit(account: int, asset: int, amount: int) -> bytes:
-    return record(CommandKind.DEPOSIT, account=account, asset=asset, amount=amount)
+def deposit(account: int, asset: int, amount: int, reference: bytes = b"") -> bytes:
+    return record(CommandKind.DEPOSIT, account=account, asset=asset, amount=amount, reference=reference)
 
 
-def withdraw(account: int, asset: int, amount: int) -> bytes:
-    return record(CommandKind.WITHDRAW, account=account, asset=asset, amount=amount)
+def withdraw(account: int, asset: int, amount: int, reference: bytes = b"") -> bytes:
+    return record(CommandKind.WITHDRAW, account=account, asset=asset, amount=amount, reference=reference)
 
 
 def place(account: int, market: int, side: int, price_ticks: int, quantity_lots: int, **fields: Any) -> bytes:

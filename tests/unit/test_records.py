@@ -31,7 +31,7 @@ MADE = [
     (commands.configure_market(5, **_NEW_TERMS), readable.configure_market(5, **_NEW_TERMS)),
     (commands.set_mode(7, 4, 99), readable.set_mode(7, 4, 99)),
     (commands.clock(), readable.clock()),
-    (commands.deposit(7, 2, 5), readable.deposit(7, 2, 5)),
+    (commands.deposit(7, 2, 5, b"wire-9"), readable.deposit(7, 2, 5, b"wire-9")),
     (commands.withdraw(7, 2, 5), readable.withdraw(7, 2, 5)),
     (commands.cancel(7, 5), readable.cancel(7, 5)),
     (
@@ -79,6 +79,16 @@ def test_an_order_made_for_the_wire_reads_back_field_by_field() -> None:
         for name in records.ORDER_COMMAND.names or ()
     }
     assert (commands.sequence_of(command), commands.client_order_id(command)) == (99, "my-order")
+
+
+def test_a_transfer_keeps_its_reference_where_an_order_has_its_client_order_id() -> None:
+    command = commands.deposit(7, 2, 5, b"wire-9")
+    assert (commands.reference(command), commands.client_order_id(command)) == ("wire-9", "wire-9")
+    assert commands.reference(commands.withdraw(7, 2, 5)) is None
+    assert commands.reference(commands.deposit(7, 2, 5, b"r" * 36)) == "r" * 36
+    assert commands.reference(readable.override(bytes(command), version=1)) is None
+    with pytest.raises(ValueError):
+        commands.deposit(7, 2, 5, b"r" * 37)
 
 
 @pytest.mark.parametrize("kind", EventKind, ids=lambda kind: kind.name)

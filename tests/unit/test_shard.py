@@ -70,6 +70,19 @@ def test_a_batch_may_be_any_buffer_of_bytes(engine: EngineModule, kind: type) ->
     assert engine.Shard().apply(kind(batch)) == engine.Shard().apply(batch)
 
 
+def test_the_reference_of_a_transfer_changes_nothing(engine: EngineModule) -> None:
+    one, other = engine.Shard(), engine.Shard()
+    for shard, words in ((one, b""), (other, b"\xff" * 36)):
+        transfers = [
+            commands.deposit(2, 1, 9, words),
+            commands.withdraw(2, 1, 5, words),
+            commands.deposit(2, 2, 1, words),
+        ]
+        shard.apply(Sequencer().stamp(commands.define_asset(1, "USD"), *transfers))
+    assert (one.digest(), one.snapshot()) == (other.digest(), other.snapshot())
+    assert one.balances() == {(0, 1): (-4, 0), (2, 1): (4, 0)}
+
+
 def test_a_batch_causes_what_its_commands_cause_one_by_one(engine: EngineModule) -> None:
     at_once, one_by_one = engine.Shard(), engine.Shard()
     assert at_once.apply(b"".join(FLOW)) == b"".join(one_by_one.apply(command) for command in FLOW)

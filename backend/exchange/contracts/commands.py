@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from engine.records import (
     ASSET_COMMAND,
+    CLIENT_ORDER_ID_SIZE,
     COMMAND_SIZE,
     LAYOUT_VERSION,
     MARKET_COMMAND,
@@ -18,8 +19,8 @@ from engine.records import (
 # version kind side type tif flags self-trade contingency | sequence timestamp account | order_id market trail
 # price quantity amount trigger display expire | client_order_id group min_quantity
 _ORDER = struct.Struct("<BBBBBBBBQqQQIIqqqqqq36sIq")
-# ... | order_id market asset price quantity amount
-_TRANSFER = struct.Struct("<BB22xQQIIqqq72x")
+# ... | asset amount | reference
+_TRANSFER = struct.Struct("<BB22xQ12xI16xq24x36s12x")
 _STAMP = struct.Struct("<Qq")
 _ASSET = struct.Struct("<BB30xII16s88x")
 _MARKET = struct.Struct("<BB30xIIIIIIqqqqqq24s16x")
@@ -61,7 +62,7 @@ class Order(NamedTuple):
 
 VERSION, KIND, SELF_TRADE, CONTINGENCY = 0, 1, 6, 7  # where a record has these bytes
 ORDER_ID = slice(32, 40)
-CLIENT_ORDER_ID = slice(96, 132)
+CLIENT_ORDER_ID = REFERENCE = slice(96, 132)
 _UNTOLD_TERMS = struct.Struct("<7xB56xq64xq")
 assert _UNTOLD_TERMS.size == COMMAND_SIZE
 
@@ -169,18 +170,20 @@ def _order_command(
     )  # fmt: skip
 
 
-def deposit(account: int, asset: int, amount: int) -> bytearray:
-    """DEPOSIT of amount units."""
-    return _transfer(CommandKind.DEPOSIT, account, asset, amount)
+def deposit(account: int, asset: int, amount: int, reference: bytes = b"") -> bytearray:
+    """DEPOSIT of amount units. ``reference``: by which its maker knows it again, at most 36 bytes; empty for none."""
+    return _transfer(CommandKind.DEPOSIT, account, asset, amount, reference)
 
 
-def withdraw(account: int, asset: int, amount: int) -> bytearray:
-    """WITHDRAW of amount units."""
-    return _transfer(CommandKind.WITHDRAW, account, asset, amount)
+def withdraw(account: int, asset: int, amount: int, reference: bytes = b"") -> bytearray:
+    """WITHDRAW of amount units. ``reference``: as in a deposit."""
+    return _transfer(CommandKind.WITHDRAW, account, asset, amount, reference)
 
 
-def _transfer(kind: CommandKind, account: int, asset: int, amount: int) -> bytearray:
-    return bytearray(_TRANSFER.pack(LAYOUT_VERSION, kind, account, 0, 0, asset, 0, 0, amount))
+def _transfer(kind: CommandKind, account: int, asset: int, amount: int, reference: bytes) -> bytearray:
+    if len(reference) > CLIENT_ORDER_ID_SIZE:
+        raise ValueError(f"a transfer's reference has at most {CLIENT_ORDER_ID_SIZE} bytes, got {len(reference)}")
+    return bytearray(_TRANSFER.pack(LAYOUT_VERSION, kind, account, asset, amount, reference))
 
 
 def define_asset(number: int, name: str, scale: int) -> bytearray:
@@ -246,7 +249,7 @@ def set_mode(market: int, mode: int, until_ns: int = 0) -> bytearray:
 
 def clock() -> bytearray:
     """CLOCK: nothing but the time that the sequencer stamps."""
-    return bytearray(_TRANSFER.pack(LAYOUT_VERSION, CommandKind.CLOCK, 0, 0, 0, 0, 0, 0, 0))
+    return bytearray(_TRANSFER.pack(LAYOUT_VERSION, CommandKind.CLOCK, 0, 0, 0, b""))
 
 
 def stamp(command: bytearray, sequence: int, timestamp_ns: int) -> None:
@@ -266,6 +269,12 @@ def sequence_of(command: bytes | bytearray) -> int:
 def client_order_id(command: bytes | bytearray | memoryview) -> str | None:
     """Return the client order id of a record that places an order, None where it has none."""
     text = bytes(command[CLIENT_ORDER_ID]).rstrip(b"\0")
+    return text.decode("ascii") if text else None
+
+
+def reference(command: bytes | bytearray | memoryview) -> str | None:
+    """Return the reference of a transfer's record, None where it has none. Version 1 knew none."""
+    text = bytes(command[REFERENCE]).rstrip(b"\0") if command[VERSION] > 1 else b""
     return text.decode("ascii") if text else None
 
 
