@@ -27,6 +27,7 @@ from exchange.history.process import HistoryProcess
 from exchange.projections.process import ProjectionProcess
 from exchange.settings import Settings
 from exchange.storage.database import open_database
+from exchange.storage.store import PostgresStore
 
 logger = logging.getLogger("exchange")
 
@@ -57,7 +58,7 @@ async def open_exchange(settings: Settings) -> AsyncIterator[RunningExchange]:
     assert settings.database_url is not None, "whoever opens an exchange has a database by now"
     database = await open_database(settings.database_url)
     projections = ProjectionProcess(database.dsn, SHARD)
-    corridor = Corridor(database.dsn, SHARD, projections, settings.snapshots_kept)
+    corridor = Corridor(PostgresStore(database.dsn, SHARD, settings.snapshots_kept), projections)
     past = HistoryProcess(database.dsn, SHARD, settings.snapshots_kept)
     hub = Hub(corridor.catalogue, corridor.live)
     corridor.tell(on_term=hub.begin_term, on_changes=hub.publish)

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 import socket
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
@@ -27,20 +28,10 @@ from exchange.corridor.client_orders import ClientOrders, Request, Result
 from exchange.corridor.genesis import genesis
 from exchange.corridor.live import DAY_MINUTES, LATEST_TRADES, MINUTE_NS, Changes, Live, Minute
 from exchange.corridor.recovery import recover
+from exchange.corridor.store import Leadership, Store
 from exchange.corridor.writer import Writer, unavailable
 from exchange.storage.database import DatabaseUnreachable
-from exchange.storage.journal import (
-    BROKEN,
-    SNAPSHOT_EVERY,
-    SNAPSHOTS_KEPT,
-    Entry,
-    JournalCorrupt,
-    JournalError,
-    JournalLeader,
-    lead,
-    save_snapshot,
-)
-from exchange.storage.term import TermTables
+from exchange.storage.journal import BROKEN, SNAPSHOT_EVERY, Entry, JournalCorrupt, JournalError
 
 logger = logging.getLogger(__name__)
 
@@ -97,16 +88,12 @@ def raise_why(following: "asyncio.Task[None]") -> None:
 class Corridor:
     """Submit commands to the shard that this process leads; see the module."""
 
-    def __init__(
-        self, dsn: str, shard_number: int, projections: Projections, snapshots_kept: int = SNAPSHOTS_KEPT
-    ) -> None:
-        self._dsn = dsn
-        self._snapshots_kept = snapshots_kept
-        self._shard_number = shard_number
+    def __init__(self, store: Store, projections: Projections, clock_ns: Callable[[], int] = time.time_ns) -> None:
+        self._store = store
         self._projections = projections
+        self._clock_ns = clock_ns
         self._on_term: Callable[[Shard], None] = lambda shard: None
         self._on_changes: Callable[[Changes], None] = lambda changes: None
-        self._tables = TermTables(dsn, shard_number)
         self._told = Told()
         self._shard = Shard()
         self._writer: Writer | None = None
@@ -233,15 +220,15 @@ class Corridor:
                 await asyncio.gather(following, return_exceptions=True)
             await leader.close()
 
-    async def _win_lease(self) -> JournalLeader:
+    async def _win_lease(self) -> Leadership:
         holder = f"{socket.gethostname()}:{os.getpid()}"
         while True:
-            leader = await lead(self._dsn, self._shard_number, holder)
+            leader = await self._store.lead(holder)
             if leader is not None:
-                logger.info("leading shard %d in epoch %d", self._shard_number, leader.epoch)
+                logger.info("leading shard %d in epoch %d", self._store.shard, leader.epoch)
                 return leader
             if self.role != "standby":
-                logger.info("another process leads shard %d: standing by", self._shard_number)
+                logger.info("another process leads shard %d: standing by", self._store.shard)
                 self.role = "standby"
             await asyncio.sleep(LEASE_POLL_S)
 
@@ -255,14 +242,14 @@ class Corridor:
 
     async def _prepare(self) -> None:
         """Bring what is kept in memory beside the engine to the engine's sequence."""
-        client_orders = ClientOrders(self._tables.find_entry, lambda: self._projections.watermark)
-        await client_orders.load(self._tables.client_order_ids())
+        client_orders = ClientOrders(self._store.tables.find_entry, lambda: self._projections.watermark)
+        await client_orders.load(self._store.tables.client_order_ids())
         self._client_orders = client_orders
         await self._begin_live(self._shard.sequence)
 
     async def _begin_live(self, sequence: int) -> None:
         definitions = self._shard.definitions()
-        live_orders = await self._tables.live_orders()
+        live_orders = await self._store.tables.live_orders()
         if len(live_orders) != self._shard.open_orders:
             what = f"the tables hold {len(live_orders)} live orders and the engine {self._shard.open_orders}"
             raise JournalCorrupt(sequence, f"{what}: rebuild the projections")
@@ -270,7 +257,7 @@ class Corridor:
         trades = {market: await self._latest_trades(market) for market in markets}
         modes = {market: self._shard.state(market).mode for market in markets}
         latest_ns = max((market[-1].timestamp_ns for market in trades.values() if market), default=0)
-        rows = await self._tables.minutes(latest_ns - DAY_MINUTES * MINUTE_NS)
+        rows = await self._store.tables.minutes(latest_ns - DAY_MINUTES * MINUTE_NS)
         minutes = {market: [Minute(*row) for row in of_market] for market, of_market in rows.items()}
         # Readers see markets and their state together, or neither: nothing awaits from here on.
         for definition in definitions:
@@ -279,14 +266,14 @@ class Corridor:
 
     async def _latest_trades(self, market: int) -> list[Event]:
         trades = []
-        for entry, trade_id in await self._tables.latest_trades(market, LATEST_TRADES):
+        for entry, trade_id in await self._store.tables.latest_trades(market, LATEST_TRADES):
             events = read_events(entry.events)
             trades += [event for event in events if event.kind == EventKind.TRADED and event.trade_id == trade_id]
         return trades
 
-    async def _lead(self, leader: JournalLeader, following: "asyncio.Task[None]") -> None:
+    async def _lead(self, leader: Leadership, following: "asyncio.Task[None]") -> None:
         """Take orders until the journal or the tables fail, or this is cancelled."""
-        self._writer = writer = Writer(leader, self._shard, self._committed)
+        self._writer = writer = Writer(leader, self._shard, self._committed, self._clock_ns)
         writing = asyncio.create_task(writer.run(), name="writer")
         losing = asyncio.create_task(leader.lost(), name="leadership")
         try:
@@ -326,7 +313,7 @@ class Corridor:
 
     async def _save_snapshot(self, sequence: int, digest: int, state: bytes) -> None:
         try:
-            await save_snapshot(self._dsn, self._shard_number, sequence, digest, state, self._snapshots_kept)
+            await self._store.save_snapshot(sequence, digest, state)
         except Exception as error:  # a missing snapshot only makes the next start slower
             logger.warning("the snapshot at sequence %d was not kept: %s", sequence, error)
         finally:

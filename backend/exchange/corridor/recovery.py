@@ -10,7 +10,8 @@ import time
 from engine.matching import Shard, SnapshotError
 from engine.records import COMMAND_SIZE
 from exchange.contracts.commands import sequence_of
-from exchange.storage.journal import GENESIS, SEQUENCE_MAX, Entry, JournalCorrupt, JournalReader, Snapshot
+from exchange.corridor.store import Journal
+from exchange.storage.journal import GENESIS, SEQUENCE_MAX, Entry, JournalCorrupt, Snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +19,7 @@ SLICE = 5_000
 _PROGRESS_EVERY_S = 2.0
 
 
-async def recover(journal: JournalReader) -> tuple[Shard, bytes, int]:
+async def recover(journal: Journal) -> tuple[Shard, bytes, int]:
     """Return the shard as of the journal's end, the chain there, and the sequence of the snapshot it began from.
 
     That sequence is 0 when there was no snapshot. Raises JournalCorrupt where the journal or the snapshot is not what
@@ -45,14 +46,14 @@ async def recover(journal: JournalReader) -> tuple[Shard, bytes, int]:
     return shard, chain, snapshot_sequence
 
 
-async def shard_at(journal: JournalReader, sequence: int) -> Shard:
+async def shard_at(journal: Journal, sequence: int) -> Shard:
     """Return the shard as it was after an entry, from the newest snapshot before. Raises JournalCorrupt."""
     shard, chain = await from_snapshot(journal, sequence)
     await advance(journal, shard, chain, sequence)
     return shard
 
 
-async def advance(journal: JournalReader, shard: Shard, chain: bytes, upto: int) -> bytes:
+async def advance(journal: Journal, shard: Shard, chain: bytes, upto: int) -> bytes:
     """Execute the entries that follow again, up to a sequence, and return the chain there. Raises JournalCorrupt."""
     while shard.sequence < upto:
         entries, chain = await journal.after(shard.sequence, chain, min(SLICE, upto - shard.sequence))
@@ -78,7 +79,7 @@ def replay(shard: Shard, entries: list[Entry]) -> None:
     raise JournalCorrupt(entries[-1].sequence, "executed again it causes more events than it did")
 
 
-async def from_snapshot(journal: JournalReader, at_most: int = SEQUENCE_MAX) -> tuple[Shard, bytes]:
+async def from_snapshot(journal: Journal, at_most: int = SEQUENCE_MAX) -> tuple[Shard, bytes]:
     """Return the shard of the newest snapshot that is no later than ``at_most``, and the chain there.
 
     Without any it is a new shard. Raises JournalCorrupt.
