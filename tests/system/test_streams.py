@@ -145,7 +145,7 @@ BAD = {
     "no symbol": ('{"op":"subscribe","channel":"depth"}', "UNKNOWN_SYMBOL"),
     "not signed in": ('{"op":"subscribe","channel":"orders"}', "UNAUTHENTICATED"),
     "wrong token": ('{"op":"authenticate","token":"x.y.z"}', "UNAUTHENTICATED"),
-    "too long": ('{"op":"ping","id":"' + "x" * 5000 + '"}', "BODY_TOO_LARGE"),
+    "too long": ('{"op":"ping","id":"' + "x" * 40_000 + '"}', "BODY_TOO_LARGE"),
     "deep": ("[" * 4000, "MALFORMED"),
 }
 

@@ -1,9 +1,11 @@
 """WebSocket /ws/v1: operations in, streams out (docs/api.md)."""
 
 import asyncio
+import logging
 import time
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -13,36 +15,81 @@ from exchange.contracts.refusals import EdgeReason, Refusal, Refused, refuse
 from exchange.contracts.units import Market
 from exchange.gateway.context import Exchange
 from exchange.gateway.hub import Hub, Subscriber, encode
-from exchange.gateway.principal import Principal
+from exchange.gateway.principal import Permission, Principal
+
+logger = logging.getLogger("exchange.streams")
 
 CONNECTIONS_MAX = 2_000  # at the bound a new connection is refused with close code 1013, try again later
 SUBSCRIPTIONS_MAX = 100
-MESSAGE_BYTES_MAX = 4 * 1024
+MESSAGE_BYTES_MAX = 32 * 1024
+UNDERWAY_MAX = 1_000  # operations of a connection that take their time; at the bound the next is refused
 PUBLIC_CHANNELS = ("depth", "trades", "ticker")
 
 
-class Operation(msgspec.Struct, forbid_unknown_fields=True):
-    """A client's message."""
+class Head(msgspec.Struct):
+    """What every message of a client has; the rest is its operation's."""
+
+    op: str
+    id: int | str | None = None
+
+
+class Channel(msgspec.Struct, forbid_unknown_fields=True):
+    """``subscribe`` and ``unsubscribe``."""
 
     op: str
     id: int | str | None = None
     channel: str | None = None
     symbol: str | None = None
+
+
+class Proof(msgspec.Struct, forbid_unknown_fields=True):
+    """``authenticate``: an access token, or an API key's signature."""
+
+    op: str
+    id: int | str | None = None
     token: str | None = None
     key: str | None = None
     timestamp: str | None = None
     signature: str | None = None
 
 
-_decoder = msgspec.json.Decoder(Operation)
+class Ping(msgspec.Struct, forbid_unknown_fields=True):
+    """``ping``."""
+
+    op: str
+    id: int | str | None = None
+
+
+Answer = dict[str, Any]
+#: What carries out an operation. It gets the connection and the whole message, raises Refused, and gives what the
+#: answer says beside its type, id and op; None where it has answered by itself. An awaitable is awaited beside the
+#: operations that follow: it is begun in their order, and answered when it ends.
+Handler = Callable[["Connection", bytes], Answer | Awaitable[Answer | None] | None]
+
+T = TypeVar("T")
+
+
+def decode(message: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
+    """Return a client's message as the decoder's type. Raises Refused MALFORMED."""
+    try:
+        return decoder.decode(message)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise refuse(Reason.MALFORMED, f"the message is no operation: {error}") from None
+
+
+_head = msgspec.json.Decoder(Head)
+_channel = msgspec.json.Decoder(Channel)
+_proof = msgspec.json.Decoder(Proof)
+_ping = msgspec.json.Decoder(Ping)
 
 
 class StreamServer:
     """Serves the WebSocket endpoint."""
 
-    def __init__(self, exchange: Exchange, hub: Hub) -> None:
+    def __init__(self, exchange: Exchange, hub: Hub, operations: Mapping[str, Handler] | None = None) -> None:
         self._exchange = exchange
         self._hub = hub
+        self._operations = {**OPERATIONS, **(operations or {})}
         self._connections: set[Connection] = set()
         exchange.access.state.on_change = self._check_all
 
@@ -63,7 +110,7 @@ class StreamServer:
         subscriber = Subscriber()
         self._hub.connections.add(subscriber)
         address = websocket.client.host if websocket.client else ""
-        connection = Connection(self._exchange, self._hub, subscriber, address)
+        connection = Connection(self._exchange, self._hub, subscriber, address, self._operations)
         self._connections.add(connection)
         sending = asyncio.create_task(_send(websocket, subscriber))
         receiving = asyncio.create_task(_receive(websocket, connection))
@@ -72,6 +119,7 @@ class StreamServer:
         finally:
             self._hub.forget(subscriber)
             self._connections.discard(connection)
+            connection.ended()
             for task in (sending, receiving):
                 task.cancel()
                 with suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
@@ -94,90 +142,123 @@ async def _receive(websocket: WebSocket, connection: "Connection") -> None:
 
 
 class Connection:
-    """What one client has subscribed to, and as whom."""
+    """What one client has subscribed to, and as whom; carries out what it asks for."""
 
-    def __init__(self, exchange: Exchange, hub: Hub, subscriber: Subscriber, address: str = "") -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        hub: Hub,
+        subscriber: Subscriber,
+        address: str = "",
+        operations: Mapping[str, Handler] | None = None,
+    ) -> None:
         self._exchange = exchange
-        self._address = address
         self._hub = hub
         self._subscriber = subscriber
+        self._operations = operations if operations is not None else OPERATIONS
         self._subscriptions: set[tuple[str, int]] = set()  # channel, market number; ("orders", 0)
-        self._account: int | None = None
         self._principal: Principal | None = None
+        self._account: int | None = None
+        self._underway: set[asyncio.Task[None]] = set()
+        self.address = address
+        self.on_end: list[Callable[[], None]] = []  # called when the connection is gone
 
     def take(self, message: bytes) -> None:
         """Carry out one operation and answer it."""
-        identity: Any = None
+        head = Head("")
         try:
-            operation = self._decode(message)
-            identity = operation.id
-            self._carry_out(operation)
-        except Refused as refused:
-            self._answer_error(identity, refused.refusal)
-
-    def _decode(self, message: bytes) -> Operation:
-        if len(message) > MESSAGE_BYTES_MAX:
-            limit = f"{MESSAGE_BYTES_MAX} bytes"
-            raise refuse(Reason.BODY_TOO_LARGE, f"a message must have at most {limit}", field="message", limit=limit)
-        try:
-            return _decoder.decode(message)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise refuse(Reason.MALFORMED, f"the message is no operation: {error}") from None
-
-    def _carry_out(self, operation: Operation) -> None:
-        if operation.op == "subscribe":
-            self._subscribe(operation)
-        elif operation.op == "unsubscribe":
-            self._unsubscribe(operation)
-        elif operation.op == "authenticate":
-            self._authenticate(operation)
-        elif operation.op == "ping":
-            self._answer({"type": "pong", "id": operation.id, "timestamp_ns": time.time_ns()})
+            if len(message) > MESSAGE_BYTES_MAX:
+                limit = f"{MESSAGE_BYTES_MAX} bytes"
+                raise refuse(
+                    Reason.BODY_TOO_LARGE, f"a message must have at most {limit}", field="message", limit=limit
+                )
+            head = decode(message, _head)
+            outcome = self._handler(head.op)(self, message)
+        except Exception as error:
+            self._answer_error(head, error)
+            return
+        if outcome is None or isinstance(outcome, dict):
+            self._acknowledge(head, outcome)
         else:
-            operations = "subscribe, unsubscribe, authenticate, ping"
-            raise refuse(
-                EdgeReason.FIELD_INVALID,
-                f"op {operation.op[:40]!r} is not one of {operations}",
-                field="op",
-                limit=operations,
-            )
+            task = asyncio.ensure_future(self._finish(head, outcome))
+            self._underway.add(task)
+            task.add_done_callback(self._underway.discard)
 
-    def _subscribe(self, operation: Operation) -> None:
+    def _handler(self, op: str) -> Handler:
+        handler = self._operations.get(op)
+        if handler is None:
+            limit = ", ".join(self._operations)
+            raise refuse(EdgeReason.FIELD_INVALID, f"op {op[:40]!r} is not one of {limit}", field="op", limit=limit)
+        if len(self._underway) >= UNDERWAY_MAX:
+            detail = f"{UNDERWAY_MAX} operations of this connection are under way; nothing was done"
+            raise refuse(EdgeReason.OVERLOADED, detail, limit=str(UNDERWAY_MAX), retry_after_s=1)
+        return handler
+
+    async def _finish(self, head: Head, outcome: Awaitable[Answer | None]) -> None:
+        """Answer an operation that takes its time. The client may be gone by then: what was begun is finished."""
+        try:
+            self._acknowledge(head, await outcome)
+        except Exception as error:
+            self._answer_error(head, error)
+
+    def ended(self) -> None:
+        """The connection is gone."""
+        for call in self.on_end:
+            call()
+
+    def principal(self, permission: Permission | None) -> Principal:
+        """Return who this is. Raises Refused UNAUTHENTICATED, SCOPE_MISSING or ACCOUNT_FROZEN."""
+        if self._principal is None:
+            raise refuse(EdgeReason.UNAUTHENTICATED, 'send {"op":"authenticate","token":"<access token>"} first')
+        self._exchange.access.require(self._principal, permission)
+        return self._principal
+
+    def subscribe(self, message: bytes) -> None:
+        """Send a channel from now on: the acknowledgement, a snapshot, updates."""
+        operation = decode(message, _channel)
         if operation.channel == "orders":
-            account = self._signed_in()
+            account = self.principal("read").account
             self._add("orders", 0)
-            self._acknowledge(operation)
+            self._acknowledge(operation, {})
             self._hub.subscribe_orders(self._subscriber, account)
             return
         market = self._public(operation)
         assert operation.channel is not None
         self._add(operation.channel, market.number)
-        self._acknowledge(operation)
+        self._acknowledge(operation, {})
         self._hub.subscribe(self._subscriber, operation.channel, market)
 
-    def _unsubscribe(self, operation: Operation) -> None:
+    def unsubscribe(self, message: bytes) -> Answer:
+        """Send no more of a channel."""
+        operation = decode(message, _channel)
         if operation.channel == "orders":
-            self._hub.unsubscribe_orders(self._subscriber, self._signed_in())
+            self._hub.unsubscribe_orders(self._subscriber, self.principal(None).account)
             self._subscriptions.discard(("orders", 0))
         else:
             market = self._public(operation)
             assert operation.channel is not None
             self._hub.unsubscribe(self._subscriber, operation.channel, market)
             self._subscriptions.discard((operation.channel, market.number))
-        self._acknowledge(operation)
+        return {}
 
-    def _authenticate(self, operation: Operation) -> None:
+    def authenticate(self, message: bytes) -> Answer:
+        """Take who this is, for as long as the token or the key is good."""
+        operation = decode(message, _proof)
         access = self._exchange.access
         if operation.key is None:
             principal = access.identify_token(operation.token or "")
         else:
             signed = (operation.timestamp or "", operation.signature or "")
-            principal = access.identify_stream(operation.key, *signed, self._address)
+            principal = access.identify_stream(operation.key, *signed, self.address)
         access.require(principal, "read")
         if self._account not in (None, principal.account):
             raise refuse(EdgeReason.FORBIDDEN, "this connection belongs to another account: open a new one")
         self._principal, self._account = principal, principal.account
-        self._acknowledge(operation)
+        return {}
+
+    def ping(self, message: bytes) -> None:
+        """Answer at once."""
+        self.send({"type": "pong", "id": decode(message, _ping).id, "timestamp_ns": time.time_ns()})
 
     def check(self) -> None:
         """End the private channel where the right to it has ended; the public ones go on."""
@@ -193,14 +274,13 @@ class Connection:
                 self._hub.unsubscribe_orders(self._subscriber, self._principal.account)
                 self._subscriptions.discard(("orders", 0))
             self._principal = self._account = None
-            self._answer_error(None, refused.refusal)
+            self._answer_error(Head(""), refused)
 
-    def _signed_in(self) -> int:
-        if self._account is None:
-            raise refuse(EdgeReason.UNAUTHENTICATED, 'send {"op":"authenticate","token":"<access token>"} first')
-        return self._account
+    def send(self, message: Answer) -> None:
+        """Send a message to this client alone."""
+        self._subscriber.send(encode(message))
 
-    def _public(self, operation: Operation) -> Market:
+    def _public(self, operation: Channel) -> Market:
         if operation.channel not in PUBLIC_CHANNELS:
             limit = ", ".join((*PUBLIC_CHANNELS, "orders"))
             given = (operation.channel or "")[:40]
@@ -217,11 +297,23 @@ class Connection:
             )
         self._subscriptions.add((channel, market_number))
 
-    def _acknowledge(self, operation: Operation) -> None:
-        self._answer({"type": "ack", "id": operation.id, "op": operation.op})
+    def _acknowledge(self, head: Head | Channel, answer: Answer | None) -> None:
+        if answer is not None:
+            self.send({"type": "ack", "id": head.id, "op": head.op} | answer)
 
-    def _answer_error(self, identity: Any, refusal: Refusal) -> None:
-        self._answer({"id": identity} | refusal.problem() | {"type": "error"})
+    def _answer_error(self, head: Head, error: Exception) -> None:
+        if isinstance(error, Refused):
+            refusal = error.refusal
+        else:
+            logger.error("the operation %s failed", head.op, exc_info=error)
+            refusal = Refusal(EdgeReason.INTERNAL, "something went wrong here, and was noted")
+        self.send({"id": head.id} | refusal.problem() | {"type": "error"})
 
-    def _answer(self, message: dict[str, Any]) -> None:
-        self._subscriber.send(encode(message))
+
+#: What everybody's messages may ask for. Others come with the server's ``operations``.
+OPERATIONS: dict[str, Handler] = {
+    "subscribe": Connection.subscribe,
+    "unsubscribe": Connection.unsubscribe,
+    "authenticate": Connection.authenticate,
+    "ping": Connection.ping,
+}
