@@ -35,12 +35,15 @@ class Client:
 
 async def test_what_takes_its_time_is_begun_in_order_and_answered_by_its_id_when_it_ends() -> None:
     begun: list[bytes] = []
-    gates = [asyncio.Event(), asyncio.Event()]
+    gates, all_begun = [asyncio.Event(), asyncio.Event()], asyncio.Event()
 
     def slow(connection: Connection, message: bytes) -> Awaitable[Answer | None]:
         async def run() -> Answer:
             begun.append(message)
-            await gates[len(begun) - 1].wait()
+            gate = gates[len(begun) - 1]
+            if len(begun) == len(gates):
+                all_begun.set()
+            await gate.wait()
             return {"said": len(begun)}
 
         return run()
@@ -50,6 +53,7 @@ async def test_what_takes_its_time_is_begun_in_order_and_answered_by_its_id_when
     client.ask("slow", 2)
     client.ask("ping", 3)
     assert (await client.told())["id"] == 3, "nothing waits for them"
+    await asyncio.wait_for(all_begun.wait(), 10)
     assert [json.loads(message)["id"] for message in begun] == [1, 2]
     gates[1].set()
     assert await client.told() == {"type": "ack", "id": 2, "op": "slow", "said": 2}
