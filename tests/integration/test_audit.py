@@ -25,6 +25,7 @@ STORED = "stored_template"
 SNAPSHOTS = (500, 1_000, 1_500, 2_000, 2_500)
 EVERYTHING = {
     "journal", "snapshots", "trades", "fills", "orders", "rejections", "ledger", "balances", "candles", "catalogue",
+    "transfers",
 }  # fmt: skip
 
 
@@ -81,6 +82,7 @@ async def test_a_whole_store_is_proven_in_all_its_parts(stored_url: str, played:
         for name, table in (
             ("trades", "trades"), ("fills", "fills"), ("orders", "orders"), ("rejections", "rejections"),
             ("ledger", "ledger_entries"), ("balances", "balances"), ("candles", "candles_1m"),
+            ("transfers", "transfers"),
         )
     }  # fmt: skip
     assert {part.name: part.compared for part in report.parts if part.name in counts} == counts
@@ -132,6 +134,7 @@ def test_every_column_of_every_table_is_compared() -> None:
         "trades": tables.TRADE_COLUMNS, "fills": tables.FILL_COLUMNS, "rejections": tables.REJECTION_COLUMNS,
         "orders": tables.ORDER_COLUMNS, "ledger_entries": ledger.ENTRY_COLUMNS, "balances": ledger.BALANCE_COLUMNS,
         "candles_1m": derived.CANDLE_COLUMNS, "assets": derived.ASSET_COLUMNS, "markets": derived.MARKET_COLUMNS,
+        "transfers": tables.TRANSFER_COLUMNS,
     }  # fmt: skip
     for table, columns in compared.items():
         assert {*columns, "shard"} == {column.name for column in metadata.tables[table].columns}, table
@@ -307,6 +310,7 @@ TAMPERED = {
     "balances": "UPDATE balances SET available = available + 1 WHERE account = 3 AND asset = 1",
     "rejections": "UPDATE rejections SET reason = 1 WHERE sequence = (SELECT min(sequence) FROM rejections)",
     "candles": "UPDATE candles_1m SET volume_lots = volume_lots + 1 WHERE ctid = (SELECT min(ctid) FROM candles_1m)",
+    "transfers": "UPDATE transfers SET amount = amount + 1 WHERE sequence = (SELECT max(sequence) FROM transfers)",
     "catalogue": "UPDATE markets SET taker_fee_ppm = 7 WHERE market = 2",
 }
 
@@ -323,7 +327,8 @@ async def test_a_changed_row_is_found_and_named(stored_url: str, part: str) -> N
 @pytest.mark.parametrize(
     ("part", "table"),
     [("orders", "orders"), ("trades", "trades"), ("fills", "fills"), ("ledger", "ledger_entries"),
-     ("rejections", "rejections"), ("candles", "candles_1m"), ("balances", "balances"), ("catalogue", "markets")],
+     ("rejections", "rejections"), ("candles", "candles_1m"), ("balances", "balances"), ("catalogue", "markets"),
+     ("transfers", "transfers")],
 )  # fmt: skip
 async def test_a_missing_row_is_found_and_named(stored_url: str, part: str, table: str) -> None:
     await tamper(stored_url, f"DELETE FROM {table} WHERE ctid = (SELECT max(ctid) FROM {table})")
@@ -337,7 +342,8 @@ async def test_a_missing_row_is_found_and_named(stored_url: str, part: str, tabl
      ("fills", "fills", "trade_id = 999999"), ("ledger", "ledger_entries", "sequence = 999999"),
      ("rejections", "rejections", "sequence = 999999, client_order_id = 'x'"),
      ("candles", "candles_1m", "opened_ns = -60000000000"),
-     ("balances", "balances", "account = 999999, available = 1")],
+     ("balances", "balances", "account = 999999, available = 1"),
+     ("transfers", "transfers", "sequence = 999999, reference = 'x'")],
 )  # fmt: skip
 async def test_a_row_too_many_is_found_and_named(stored_url: str, part: str, table: str, changed: str) -> None:
     await tamper(

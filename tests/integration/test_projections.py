@@ -33,7 +33,7 @@ from tests.support.journal import SHARD, Entry, JournalWriter
 Rows = dict[str, list[tuple[Any, ...]]]
 PROJECTED = (
     "watermarks", "assets", "markets", "orders", "rejections", "trades", "fills", "balances", "ledger_entries",
-    "candles_1m",
+    "candles_1m", "transfers",
 )  # fmt: skip
 MINUTE_NS = 60 * 10**9
 
@@ -47,16 +47,21 @@ class Played:
 
 
 PLACING = (CommandKind.PLACE, CommandKind.CANCEL_REPLACE)
+TRANSFERRING = (CommandKind.DEPOSIT, CommandKind.WITHDRAW)
 
 
 def flow_commands(count: int) -> Iterator[bytes]:
     """Everything that the engine can be told, as an edge and a writer would: ids once, and time that goes on."""
     now_ns = 0
     for number, command in enumerate(flow.stamped(full_flow.full_flow(7, count)), start=1):
+        account = int.from_bytes(command[24:32], "little")
+        name = f"desk-{number}" if number % 3 and account in full_flow.ACCOUNTS else ""
         if command[1] in PLACING:
-            account = int.from_bytes(command[24:32], "little")
-            name = f"desk-{number}" if number % 3 and account in full_flow.ACCOUNTS else ""
             command = commands.override(command, client_order_id=name.encode())
+        elif command[1] in TRANSFERRING:
+            command = commands.override(command, reference=name.encode())
+            if command[1] == CommandKind.WITHDRAW and number % 4 == 0:
+                command = commands.override(command, amount=10**15)  # nobody has so much
         now_ns = max(now_ns, int.from_bytes(command[16:24], "little", signed=True))
         yield commands.stamp(command, number, now_ns)
 
@@ -235,6 +240,35 @@ async def test_every_command_with_a_client_order_id_is_found_by_it(
         refusal = refusals[row["sequence"]]
         assert refusal is not None
         assert row["reason"] == refusal.reason
+
+
+async def test_every_transfer_is_in_its_table_and_found_by_its_reference(
+    projected: "asyncpg.Connection[asyncpg.Record]", played: Played
+) -> None:
+    happened = {EventKind.DEPOSITED: 1, EventKind.WITHDRAWN: 2}
+    expected = []
+    for entry in played.entries:
+        command = commands.read_command(entry.command)
+        for event in read_events(entry.events):
+            wanting = event.kind == EventKind.REJECTED and event.reason == Reason.INSUFFICIENT_FUNDS
+            remembered = wanting and command["kind"] == CommandKind.WITHDRAW and command["reference"]
+            if event.kind in happened or remembered:
+                name = command["reference"].decode() or None
+                row = (entry.sequence, event.account, event.asset, event.amount, name, event.reason)
+                expected.append((happened.get(EventKind(event.kind), 2), *row))
+    query = "SELECT kind, sequence, account, asset, amount, reference, reason FROM transfers ORDER BY sequence"
+    assert [tuple(row) for row in await projected.fetch(query)] == expected
+    assert {(kind, bool(reason)) for kind, *_, reason in expected} == {(1, False), (2, False), (2, True)}
+
+
+async def test_a_used_reference_in_the_journal_is_a_broken_invariant(database_url: str) -> None:
+    sequencer = Sequencer()
+    twice = [commands.deposit(2, 1, 5, b"wire-1"), commands.deposit(2, 1, 5, b"wire-1")]
+    writer = JournalWriter(database_url)
+    await writer.lead()
+    await writer.write([sequencer.stamp(command) for command in [*flow.opening(), *twice]])
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await rebuild(database_url)
 
 
 async def test_trades_and_fills_are_the_traded_events(

@@ -15,6 +15,7 @@ from engine.records import MarketState
 from exchange.contracts import commands, events
 from exchange.contracts.catalogue import Catalogue
 from exchange.contracts.refusals import EdgeReason, Refused, refuse
+from exchange.corridor.client_orders import ClientOrders
 from exchange.corridor.genesis import genesis
 from exchange.corridor.live import Live
 from exchange.gateway.app import create_app
@@ -32,6 +33,10 @@ from tests.support.journal import JournalWriter
 SECRET = "nothing-but-the-tests-use-these-32-bytes"
 
 
+async def _find_nothing(account: int, client_order_id: str) -> None:
+    """Nothing was there before the test began."""
+
+
 @dataclass
 class LocalCorridor:
     """Applies, journals and publishes each command at once. ``now_ns`` stamps it; ``role`` may be set."""
@@ -44,6 +49,7 @@ class LocalCorridor:
     now_ns: int | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     told_of: dict[int, int] = field(default_factory=dict)
+    client_orders: ClientOrders = field(default_factory=lambda: ClientOrders(_find_nothing, lambda: 0))
 
     async def submit(self, command: bytearray) -> Entry:
         if self.role != "leader":
@@ -60,7 +66,12 @@ class LocalCorridor:
         return Entry(made.sequence, made.command, made.events)
 
     async def place(self, command: bytearray, account: int, client_order_id: str | None) -> tuple[Entry, bool]:
-        return await self.submit(command), False
+        if client_order_id is None:
+            return await self.submit(command), False
+        return await self.client_orders.place((account, client_order_id), command, self._submit_now)
+
+    def _submit_now(self, command: bytearray) -> "asyncio.Future[Entry]":
+        return asyncio.ensure_future(self.submit(command))
 
     async def place_all(
         self, account: int, requests: Sequence[tuple[bytearray, str | None]], *, linked: bool = False

@@ -14,6 +14,7 @@ from tests.support import commands, flow, full_flow
 from tests.support.journal import SHARD, Entry, JournalWriter
 
 _PLACING = (CommandKind.PLACE, CommandKind.CANCEL_REPLACE)
+_TRANSFERRING = (CommandKind.DEPOSIT, CommandKind.WITHDRAW)
 _STEP_NS = 400_000_000
 
 
@@ -33,10 +34,14 @@ def flow_commands(seed: int, count: int) -> Iterator[bytes]:
     """A flow of everything, as an edge and a writer make it: ids once, and time that goes on for some minutes."""
     now_ns = 0
     for number, command in enumerate(flow.stamped(full_flow.full_flow(seed, count)), start=1):
+        account = int.from_bytes(command[24:32], "little")
+        name = f"desk-{number}" if number % 3 and account in full_flow.ACCOUNTS else ""
         if command[1] in _PLACING:
-            account = int.from_bytes(command[24:32], "little")
-            name = f"desk-{number}" if number % 3 and account in full_flow.ACCOUNTS else ""
             command = commands.override(command, client_order_id=name.encode())
+        elif command[1] in _TRANSFERRING:
+            command = commands.override(command, reference=name.encode())
+            if command[1] == CommandKind.WITHDRAW and number % 4 == 0:
+                command = commands.override(command, amount=10**15)  # nobody has so much
         now_ns = max(now_ns + _STEP_NS, int.from_bytes(command[16:24], "little", signed=True))
         yield commands.stamp(command, number, now_ns)
 

@@ -19,7 +19,15 @@ from exchange.audit.derived import MINUTE_NS, Definitions, check_candles, check_
 from exchange.audit.ledger import LedgerAudit, check_holds
 from exchange.audit.report import Part, Report
 from exchange.audit.rows import Connection
-from exchange.audit.tables import FillsAudit, Made, OrdersAudit, RejectionsAudit, TableAudit, TradesAudit
+from exchange.audit.tables import (
+    FillsAudit,
+    Made,
+    OrdersAudit,
+    RejectionsAudit,
+    TableAudit,
+    TradesAudit,
+    TransfersAudit,
+)
 from exchange.contracts.catalogue import Catalogue
 from exchange.contracts.events import read_events
 from exchange.corridor.recovery import from_snapshot, replay, restored, shard_at
@@ -118,6 +126,7 @@ class _Auditor:
             FillsAudit(connection, number, shard, report),
             OrdersAudit(connection, number, shard, report),
             RejectionsAudit(connection, number, shard, report),
+            TransfersAudit(connection, number, shard, report),
             LedgerAudit(connection, number, shard, report, self._catalogue),
         ]
         return report

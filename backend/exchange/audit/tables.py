@@ -1,4 +1,4 @@
-"""The tables of trades, fills, refusals and orders against what the journal makes of them, slice by slice."""
+"""The tables of trades, fills, transfers, refusals and orders against what the journal makes, slice by slice."""
 
 from collections.abc import Iterator, Sequence
 from operator import attrgetter, itemgetter
@@ -11,6 +11,7 @@ from exchange.audit.rows import Comparison, Connection, OrderedRows, Row
 from exchange.contracts.commands import KIND, client_order_id
 from exchange.contracts.events import Event
 from exchange.contracts.order_state import OrderState, fills_of
+from exchange.contracts.transfers import Transfer, transfer_of
 
 Made = Sequence[tuple[bytes, Event]]  # events, each with the command that caused it
 
@@ -26,6 +27,7 @@ REJECTION_COLUMNS = (
     "sequence", "account", "client_order_id", "reason", "market", "side", "order_type", "time_in_force", "flags",
     "price_ticks", "quantity_lots", "created_ns",
 )  # fmt: skip
+TRANSFER_COLUMNS = Transfer._fields
 ORDER_COLUMNS = tuple(OrderState.__dataclass_fields__)
 _PLACING = frozenset((CommandKind.PLACE, CommandKind.CANCEL_REPLACE))
 _OF_TWO_ORDERS = frozenset((EventKind.TRADED, EventKind.PREVENTED))
@@ -141,6 +143,21 @@ class RejectionsAudit(_Lasting):
                 event.sequence, event.account, name, event.reason, event.market, event.side, event.order_type,
                 event.time_in_force, event.flags, event.price_ticks, event.quantity_lots, event.timestamp_ns,
             )  # fmt: skip
+
+
+class TransfersAudit(_Lasting):
+    """Deposits and withdrawals."""
+
+    name = projection = "transfers"
+    columns = TRANSFER_COLUMNS
+    keys = 1
+
+    def _position(self, shard: Shard) -> int:
+        return shard.sequence
+
+    def _expected(self, command: bytes, event: Event) -> Iterator[Row]:
+        if (transfer := transfer_of(command, event)) is not None:
+            yield tuple(transfer)
 
 
 _ORDER_VALUES = attrgetter(*ORDER_COLUMNS)

@@ -21,12 +21,13 @@ from engine.records import (
 _ORDER = struct.Struct("<BBBBBBBBQqQQIIqqqqqq36sIq")
 # ... | asset amount | reference
 _TRANSFER = struct.Struct("<BB22xQ12xI16xq24x36s12x")
+_TRANSFERRED = struct.Struct("<44xI16xq72x")
 _STAMP = struct.Struct("<Qq")
 _ASSET = struct.Struct("<BB30xII16s88x")
 _MARKET = struct.Struct("<BB30xIIIIIIqqqqqq24s16x")
 _TERMS = struct.Struct("<BB30xIIIIIIqqqqqqq32x")
 _MODE = struct.Struct("<BB30xIIq96x")
-for _layout in (_ORDER, _TRANSFER, _ASSET, _MARKET, _TERMS, _MODE):
+for _layout in (_ORDER, _TRANSFER, _TRANSFERRED, _ASSET, _MARKET, _TERMS, _MODE):
     assert _layout.size == COMMAND_SIZE
 for _record in (ORDER_COMMAND, TRANSFER_COMMAND, ASSET_COMMAND, MARKET_COMMAND, MARKET_TERMS_COMMAND, MODE_COMMAND):
     assert _record.itemsize == COMMAND_SIZE
@@ -276,6 +277,12 @@ def reference(command: bytes | bytearray | memoryview) -> str | None:
     """Return the reference of a transfer's record, None where it has none. Version 1 knew none."""
     text = bytes(command[REFERENCE]).rstrip(b"\0") if command[VERSION] > 1 else b""
     return text.decode("ascii") if text else None
+
+
+def transferred(command: bytes | bytearray) -> tuple[int, int]:
+    """Return (asset, amount in its units) of a transfer's record."""
+    asset, amount = _TRANSFERRED.unpack(command)
+    return asset, amount
 
 
 def read_order(command: bytes | bytearray) -> Order:

@@ -1,5 +1,7 @@
 """A client order id is the same order for ever: the second request gets the first one's result.
 
+So is the reference of a transfer, which is told from client order ids by its key (contracts/transfers.py).
+
 Three places know an id, asked in turn: the requests of a moment ago (exact, bounded), a Bloom filter over all ids there
 ever were (a 'no' is certain, and nearly every new id gets one), and the tables.
 """
@@ -11,13 +13,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from engine.records import CommandKind, Contingency, Reason
 from exchange.contracts import commands
 from exchange.contracts.refusals import EdgeReason, Refused, refuse
+from exchange.contracts.transfers import reference_of
 from exchange.storage.journal import Entry
 
 RECENT_MAX = 100_000  # at the bound: the oldest that the tables have is forgotten here
 FILTER_BITS = 1 << 27  # 16 MiB: one false alarm in 230 at ten million ids; a false alarm costs one look-up
 FILTER_HASHES = 4
 
-Key = tuple[int, str]  # account, client order id
+Key = tuple[int, str]  # account, client order id or the key of a transfer
 Request = tuple[Key | None, bytearray]  # None: an order without an id is new every time
 Result = tuple[Entry, bool]  # whether an earlier request with the same id had it
 Submit = Callable[[bytearray], "asyncio.Future[Entry]"]
@@ -66,7 +69,8 @@ class ClientOrders:
     async def place(self, key: Key, command: bytearray, submit: Submit) -> Result:
         """Return (entry, whether it was there before): submit the command, or the result of the first one with its id.
 
-        Raises Refused CLIENT_ORDER_ID_REUSED when the first one asked for something else.
+        Raises Refused CLIENT_ORDER_ID_REUSED, of a transfer REFERENCE_REUSED, when the first one asked for something
+        else.
         """
         earlier = await self._earlier(key)
         if earlier is not None:
@@ -181,10 +185,14 @@ def _is_same(asked: bytearray, first: bytes) -> bool:
 
 
 def _same_or_refuse(key: Key, asked: bytearray, first: Entry) -> Entry:
-    if not _is_same(asked, first.command):
-        detail = (
-            f"client_order_id {key[1]!r} was used for a different order (sequence {first.sequence}); "
-            "a new order needs a new id"
-        )
-        raise refuse(Reason.CLIENT_ORDER_ID_REUSED, detail, field="client_order_id", limit="unique per account")
-    return first
+    if _is_same(asked, first.command):
+        return first
+    reference = reference_of(key[1])
+    if reference is not None:
+        detail = f"reference {reference!r} was used for a different transfer (sequence {first.sequence})"
+        raise refuse(EdgeReason.REFERENCE_REUSED, detail, field="reference", limit="unique per account")
+    detail = (
+        f"client_order_id {key[1]!r} was used for a different order (sequence {first.sequence}); "
+        "a new order needs a new id"
+    )
+    raise refuse(Reason.CLIENT_ORDER_ID_REUSED, detail, field="client_order_id", limit="unique per account")

@@ -125,7 +125,10 @@ class Corridor:
         return await self._leading().submit(command)
 
     async def place(self, command: bytearray, account: int, client_order_id: str | None) -> tuple[Entry, bool]:
-        """Submit a PLACE command and return (entry, whether it is the result of an earlier request with this id)."""
+        """Submit a command and return (entry, whether it is the result of an earlier request with this id).
+
+        ``client_order_id``: of an order that is placed, or the key of a transfer (contracts/transfers.py).
+        """
         writer = self._leading()
         if client_order_id is None:
             return await writer.submit(command), False

@@ -15,6 +15,7 @@ from exchange.projections.catalogue import CatalogueTables, load_catalogue
 from exchange.projections.orders import Orders
 from exchange.projections.slice import Connection, Projection, read_slice
 from exchange.projections.trades import Trades
+from exchange.projections.transfers import Transfers
 from exchange.storage.database import DatabaseUnreachable, connect
 
 logger = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ class ProjectionRunner:
         self._catalogue = Catalogue()
         self._projections: tuple[Projection, ...] = (
             CatalogueTables(self._catalogue), Orders(), Trades(), Balances(self._catalogue), Candles(),
+            Transfers(),
         )  # fmt: skip
         self._connection: Connection | None = None
         self._watermarks: dict[str, int] = {}

@@ -10,6 +10,7 @@ from sqlalchemy import Table
 
 from engine.records import EventKind
 from exchange.contracts.events import Event, read_events
+from exchange.contracts.transfers import Transfer, transfer_of
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]  # generic in its stubs only
@@ -54,6 +55,7 @@ class Slice:
     events: list[tuple[bytes, Event]] = field(default_factory=list)  # with the command that caused it
     trades: list[Event] = field(default_factory=list)
     definitions: list[tuple[bytes, Event]] = field(default_factory=list)  # of assets, and what markets became
+    transfers: list[Transfer] = field(default_factory=list)
 
     def take(self, command: bytes, events: bytes) -> None:
         """Add the next entry."""
@@ -63,6 +65,8 @@ class Slice:
                 self.trades.append(event)
             elif event.kind in _DEFINITIONS:
                 self.definitions.append((command, event))
+            elif (transfer := transfer_of(command, event)) is not None:
+                self.transfers.append(transfer)
 
 
 async def read_slice(connection: Connection, shard: int, after: int, upto: int | None, limit: int) -> Slice | None:

@@ -412,6 +412,29 @@ ledger_entries = Table(
     comment="Projection balances: every change of a balance; the changes of a command sum to zero in each asset",
 )
 
+transfers = Table(
+    "transfers",
+    metadata,
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("account", BigInteger, nullable=False),
+    Column("kind", SmallInteger, nullable=False, comment="1 deposit, 2 withdrawal"),
+    Column("asset", Integer, nullable=False),
+    Column("amount", BigInteger, nullable=False, comment="units of the asset"),
+    Column("reference", Text, comment="in its maker's words: an account's transfer of that name, once for ever"),
+    Column("reason", SmallInteger, nullable=False, comment="0: it happened; else why it was refused"),
+    Column("created_ns", BigInteger, nullable=False),
+    Index(
+        "uq_transfers_reference",
+        "shard",
+        "account",
+        "reference",
+        unique=True,
+        postgresql_where=text("reference IS NOT NULL"),
+    ),
+    comment="Projection transfers: deposits and withdrawals, and refused ones that had a reference",
+)
+
 candles_1m = Table(
     "candles_1m",
     metadata,

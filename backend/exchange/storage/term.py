@@ -1,6 +1,6 @@
 """What a new leader reads from the tables once they are as far as the journal.
 
-Open orders, latest trades, client order ids.
+Open orders, latest trades, client order ids, references of transfers.
 """
 
 from collections.abc import AsyncIterator
@@ -9,12 +9,22 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from exchange.contracts.order_state import OrderState
+from exchange.contracts.transfers import reference_of, transfer_key
 from exchange.storage.database import connect
 from exchange.storage.journal import Entry
 
 _ROWS_AT_ONCE = 5_000
 _TOTALS = ("filled_quote_units", "fee_units")  # NUMERIC columns, which asyncpg gives as Decimal
 _ORDER_COLUMNS = ", ".join(OrderState.__dataclass_fields__)
+_FIND_ORDER = (
+    "SELECT j.sequence, j.command, j.events FROM journal j WHERE j.shard = $1 AND j.sequence = ("
+    "SELECT order_id FROM orders WHERE shard = $1 AND account = $2 AND client_order_id = $3 UNION ALL "
+    "SELECT sequence FROM rejections WHERE shard = $1 AND account = $2 AND client_order_id = $3 LIMIT 1)"
+)
+_FIND_TRANSFER = (
+    "SELECT j.sequence, j.command, j.events FROM journal j JOIN transfers t USING (shard, sequence) "
+    "WHERE t.shard = $1 AND t.account = $2 AND t.reference = $3"
+)
 
 
 class TermTables:
@@ -64,7 +74,7 @@ class TermTables:
         return [(Entry(row["sequence"], row["command"], row["events"]), row["trade_id"]) for row in reversed(rows)]
 
     async def client_order_ids(self) -> AsyncIterator[tuple[int, str]]:
-        """Every (account, client order id) ever used, of orders and of refusals."""
+        """Every (account, client order id) ever used, of orders and of refusals, and the keys of transfers."""
         async with self._connection() as connection, connection.transaction():
             cursor = connection.cursor(
                 "SELECT account, client_order_id FROM orders WHERE shard = $1 AND client_order_id IS NOT NULL "
@@ -73,14 +83,17 @@ class TermTables:
             )  # fmt: skip
             async for account, client_order_id in cursor:
                 yield account, client_order_id
+            cursor = connection.cursor(
+                "SELECT account, reference FROM transfers WHERE shard = $1 AND reference IS NOT NULL",
+                self._shard, prefetch=_ROWS_AT_ONCE,
+            )  # fmt: skip
+            async for account, reference in cursor:
+                yield account, transfer_key(reference)
 
     async def find_entry(self, account: int, client_order_id: str) -> Entry | None:
-        """The journal entry of the order, or the refusal, with this client order id."""
+        """The journal entry of the order, or the refusal, with this client order id; of the transfer with this key."""
+        reference = reference_of(client_order_id)
+        query, name = (_FIND_ORDER, client_order_id) if reference is None else (_FIND_TRANSFER, reference)
         async with self._connection() as connection:
-            row = await connection.fetchrow(
-                "SELECT j.sequence, j.command, j.events FROM journal j WHERE j.shard = $1 AND j.sequence = ("
-                "SELECT order_id FROM orders WHERE shard = $1 AND account = $2 AND client_order_id = $3 UNION ALL "
-                "SELECT sequence FROM rejections WHERE shard = $1 AND account = $2 AND client_order_id = $3 LIMIT 1)",
-                self._shard, account, client_order_id,
-            )  # fmt: skip
+            row = await connection.fetchrow(query, self._shard, account, name)
         return Entry(*row) if row else None

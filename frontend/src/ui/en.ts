@@ -281,6 +281,7 @@ export const en = {
     SECOND_FACTOR_REQUIRED: "Enter the code that your authenticator shows.",
     SECOND_FACTOR_INVALID: "The code is wrong or was used before. Wait for the next one.",
     SECOND_FACTOR_STATE: "The second factor is not in that state.",
+    REFERENCE_REUSED: "This reference belongs to a different transfer.",
     INTERNAL: "Something broke on the exchange's side.",
   },
 } as const;
