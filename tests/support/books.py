@@ -10,9 +10,9 @@ from urllib.parse import quote
 import asyncpg
 
 from engine.matching import Shard
-from exchange.corridor.recovery import recover
+from exchange.corridor.recovery import advance
 from exchange.main import SHARD
-from exchange.storage.journal import JournalReader
+from exchange.storage.journal import GENESIS, JournalReader
 from tests.support.server import ExchangeServer
 
 
@@ -40,14 +40,12 @@ def read(exchange: ExchangeServer, query: str, *arguments: object) -> list[Any]:
 def replayed(exchange: ExchangeServer) -> Shard:
     """Return the engine that the whole journal makes, executed from its first entry, every event compared."""
 
-    class FromTheFirstEntry(JournalReader):
-        async def latest_snapshot(self, at_most: int = 0) -> None:
-            return None
-
     async def run() -> Shard:
         connection = await asyncpg.connect(embedded_url(exchange.home))
         try:
-            shard, _, _ = await recover(FromTheFirstEntry(connection, SHARD))
+            journal, shard = JournalReader(connection, SHARD), Shard()
+            end, _ = await journal.head()
+            await advance(journal, shard, GENESIS, end)
             return shard
         finally:
             await connection.close()

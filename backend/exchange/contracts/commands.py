@@ -267,6 +267,10 @@ def sequence_of(command: bytes | bytearray) -> int:
     return int.from_bytes(command[8:16], "little")
 
 
+def account_of(command: bytes | bytearray) -> int:
+    return int.from_bytes(command[24:32], "little")
+
+
 def client_order_id(command: bytes | bytearray | memoryview) -> str | None:
     """Return the client order id of a record that places an order, None where it has none."""
     text = bytes(command[CLIENT_ORDER_ID]).rstrip(b"\0")

@@ -13,12 +13,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from engine.records import CommandKind, Contingency, Reason
 from exchange.contracts import commands
 from exchange.contracts.refusals import EdgeReason, Refused, refuse
-from exchange.contracts.transfers import reference_of
+from exchange.contracts.transfers import reference_of, transfer_key
 from exchange.storage.journal import Entry
 
 RECENT_MAX = 100_000  # at the bound: the oldest that the tables have is forgotten here
 FILTER_BITS = 1 << 27  # 16 MiB: one false alarm in 230 at ten million ids; a false alarm costs one look-up
 FILTER_HASHES = 4
+
+_PLACING = frozenset((CommandKind.PLACE, CommandKind.CANCEL_REPLACE))
+_TRANSFERS = frozenset((CommandKind.DEPOSIT, CommandKind.WITHDRAW))
 
 Key = tuple[int, str]  # account, client order id or the key of a transfer
 Request = tuple[Key | None, bytearray]  # None: an order without an id is new every time
@@ -62,9 +65,20 @@ class ClientOrders:
         self._seen = BloomFilter()
 
     async def load(self, ids: AsyncIterator[Key]) -> None:
-        """Learn all ids that the tables hold; they must be as far as the journal."""
+        """Forget everything, and learn all ids that the tables hold; what the journal has beyond them is learned."""
+        self._recent.clear()
+        self._seen = BloomFilter()
         async for key in ids:
             self._seen.add(key)
+
+    def learn(self, entries: Sequence[Entry]) -> None:
+        """Take in what the journal has of another leader's, or of an earlier term."""
+        for entry in entries:
+            key = _key_of(entry.command)
+            if key is not None:
+                answer: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
+                answer.set_result(entry)
+                self._remember(key, answer)
 
     async def place(self, key: Key, command: bytearray, submit: Submit) -> Result:
         """Return (entry, whether it was there before): submit the command, or the result of the first one with its id.
@@ -148,8 +162,18 @@ class ClientOrders:
 
     def _forget_failed(self, key: Key, answer: "asyncio.Future[Entry]") -> None:
         # Not placed, or not known: the next request with this id must not meet a dead answer.
-        if answer.cancelled() or answer.exception() is not None:
-            self._recent.pop(key, None)
+        failed = answer.cancelled() or answer.exception() is not None
+        if failed and self._recent.get(key) is answer:
+            del self._recent[key]
+
+
+def _key_of(command: bytes) -> Key | None:
+    name: str | None = None
+    if command[commands.KIND] in _PLACING:
+        name = commands.client_order_id(command)
+    elif command[commands.KIND] in _TRANSFERS and (reference := commands.reference(command)) is not None:
+        name = transfer_key(reference)
+    return None if name is None else (commands.account_of(command), name)
 
 
 def _sequence_of(answer: "asyncio.Future[Entry]") -> int:

@@ -1,10 +1,11 @@
 """The one door into the path of an order, and who may open it: terms of leadership over a shard.
 
-    starting ─> standby ─> (lease won) ─> starting: recover, let the tables catch up ─> leader ─> halted ─> standby ...
-                                                                                          a failed append
+    starting: recover ─> standby: follow the journal ─> (lease won) ─> leader ─> halted ─> starting ...
+                                                                         a failed append
 
-A process that does not lead refuses commands with UNAVAILABLE. A term ends when an append fails, since memory is then
-ahead of the journal; the next term begins from the journal again.
+A process that does not lead refuses commands with UNAVAILABLE. One that stands by has the whole state already, and
+leads as soon as it has executed what it has not seen yet. A term ends when an append fails, since memory is then ahead
+of the journal; the next one begins from the journal again.
 """
 
 import asyncio
@@ -13,22 +14,20 @@ import os
 import socket
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from typing import Literal, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Literal, NoReturn, Protocol, TypeVar
 
 import asyncpg
 
 from engine.matching import Shard
-from engine.records import EventKind, MarketState
-from exchange.contracts.catalogue import Catalogue
-from exchange.contracts.events import Event, read_events
+from engine.records import MarketState
 from exchange.contracts.refusals import Refused
 from exchange.corridor import measure
 from exchange.corridor.client_orders import ClientOrders, Request, Result
 from exchange.corridor.genesis import genesis
-from exchange.corridor.live import DAY_MINUTES, LATEST_TRADES, MINUTE_NS, Changes, Live, Minute
-from exchange.corridor.recovery import recover
-from exchange.corridor.store import Leadership, Store
+from exchange.corridor.live import Changes
+from exchange.corridor.replica import TABLES_LOOK_S, Replica
+from exchange.corridor.store import Candidacy, Leadership, Store
 from exchange.corridor.writer import Writer, unavailable
 from exchange.storage.database import DatabaseUnreachable
 from exchange.storage.journal import BROKEN, SNAPSHOT_EVERY, Entry, JournalCorrupt, JournalError
@@ -36,8 +35,9 @@ from exchange.storage.journal import BROKEN, SNAPSHOT_EVERY, Entry, JournalCorru
 logger = logging.getLogger(__name__)
 
 Role = Literal["leader", "standby", "starting", "halted"]
+Answer = TypeVar("Answer")
 
-LEASE_POLL_S = 0.25
+LEASE_POLL_S = 0.1
 RETRY_S = 1.0
 TOLD_MAX = 100_000  # accounts; at the bound the longest unheard of reads as if it had been told everything
 
@@ -64,9 +64,10 @@ class Projections(Protocol):
 class Told:
     """The highest sequence that each account was told of, for reads that must not lag it. Bounded."""
 
-    def __init__(self) -> None:
+    def __init__(self, floor: int = 0) -> None:
+        """``floor``: what everybody may have been told already."""
         self._sequences: OrderedDict[int, int] = OrderedDict()
-        self._floor = 0
+        self._floor = floor
 
     def tell(self, account: int, sequence: int) -> None:
         self._sequences[account] = sequence
@@ -77,6 +78,16 @@ class Told:
 
     def of(self, account: int) -> int:
         return max(self._sequences.get(account, 0), self._floor)
+
+
+async def _unless(following: "asyncio.Task[None]", asked: Awaitable[Answer]) -> Answer:
+    """Return what was asked for, unless the tables stop following first. Raises ProjectionsBroken."""
+    asking = asyncio.ensure_future(asked)
+    await asyncio.wait((asking, following), return_when=asyncio.FIRST_COMPLETED)
+    if not asking.done():
+        asking.cancel()
+        raise_why(following)
+    return asking.result()
 
 
 def raise_why(following: "asyncio.Task[None]") -> None:
@@ -93,18 +104,19 @@ class Corridor:
         self._projections = projections
         self._clock_ns = clock_ns
         self._on_term: Callable[[Shard], None] = lambda shard: None
+        self._on_entries: Callable[[Sequence[Entry]], None] = lambda entries: None
         self._on_changes: Callable[[Changes], None] = lambda changes: None
+        self._client_orders = ClientOrders(store.tables.find_entry, lambda: self._projections.watermark)
+        self._replica = Replica(store.tables, self._client_orders)
         self._told = Told()
-        self._shard = Shard()
         self._writer: Writer | None = None
-        self._client_orders: ClientOrders | None = None
         self._snapshot_sequence = 0
         self._snapshot_task: asyncio.Task[None] | None = None
         self.role: Role = "starting"
         self.epoch = 0
         self.failure: str | None = None  # why the shard is halted
-        self.catalogue = Catalogue()
-        self.live = Live(self.catalogue)
+        self.catalogue = self._replica.catalogue
+        self.live = self._replica.live
 
     # What the edge calls
 
@@ -132,7 +144,6 @@ class Corridor:
         writer = self._leading()
         if client_order_id is None:
             return await writer.submit(command), False
-        assert self._client_orders is not None
         return await self._client_orders.place((account, client_order_id), command, self._submit_now)
 
     async def place_all(
@@ -143,7 +154,6 @@ class Corridor:
         ``linked``: each order names the one before it, and all of them were placed before or none.
         """
         writer = self._leading()
-        assert self._client_orders is not None
         keyed: list[Request] = [(None if name is None else (account, name), command) for command, name in requests]
 
         def submit(batch: Sequence[bytearray]) -> list[asyncio.Future[Entry]]:
@@ -161,19 +171,19 @@ class Corridor:
 
         That may be a batch ahead of the journal: for advice, not for answers.
         """
-        return self._shard.balance(account, asset)
+        return self._replica.shard.balance(account, asset)
 
     def state(self, market: int) -> MarketState:
         """Return a market's mode, last price, trigger range and band as the engine has them: for advice."""
-        return self._shard.state(market)
+        return self._replica.shard.state(market)
 
     def digest(self) -> int:
         """The state digest of the engine as it is in memory."""
-        return self._shard.digest()
+        return self._replica.shard.digest()
 
     def open_orders(self) -> int:
         """The number of live orders in the engine: resting and waiting ones."""
-        return self._shard.open_orders
+        return self._replica.shard.open_orders
 
     def _submit_now(self, command: bytearray) -> "asyncio.Future[Entry]":
         return self._leading().submit(command)
@@ -183,9 +193,15 @@ class Corridor:
             raise unavailable()
         return self._writer
 
-    def tell(self, *, on_term: Callable[[Shard], None], on_changes: Callable[[Changes], None]) -> None:
-        """Name who hears of a new term (the live state is renewed then) and of every durable batch's changes."""
-        self._on_term, self._on_changes = on_term, on_changes
+    def tell(
+        self,
+        *,
+        on_term: Callable[[Shard], None],
+        on_changes: Callable[[Changes], None],
+        on_entries: Callable[[Sequence[Entry]], None] = lambda entries: None,
+    ) -> None:
+        """Name who hears of a new term (the live state is renewed then) and of every durable batch."""
+        self._on_term, self._on_changes, self._on_entries = on_term, on_changes, on_entries
 
     # Terms of leadership
 
@@ -206,99 +222,79 @@ class Corridor:
                 await asyncio.sleep(RETRY_S)
 
     async def _term(self) -> None:
-        leader = await self._win_lease()
-        following: asyncio.Task[None] | None = None
+        candidate = await self._store.stand()
+        tasks: list[asyncio.Task[None]] = []
         try:
-            self.role = "starting"
-            self.epoch = leader.epoch
-            self._shard, chain, self._snapshot_sequence = await recover(leader)
-            leader.start_after(chain)
+            self._replica.forget()
+            leader = await self._win_lease(candidate)
+            self.role, self.epoch = "starting", leader.epoch
+            renewing = asyncio.create_task(self._store.keep_renewing(leader.epoch), name="lease")
             following = asyncio.create_task(self._projections.run(), name="projections")
-            await self._catch_up(following)
-            await self._prepare()
-            await self._lead(leader, following)
+            tasks += (renewing, following)
+            while not await _unless(following, self._replica.advance(leader)):  # noqa: ASYNC110 - they tell only when asked
+                await asyncio.sleep(TABLES_LOOK_S)
+            leader.start_after(self._replica.chain)
+            await self._lead(leader, renewing, following)
         finally:
-            if following is not None:
-                following.cancel()
-                await asyncio.gather(following, return_exceptions=True)
-            await leader.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await candidate.close()
 
-    async def _win_lease(self) -> Leadership:
+    async def _win_lease(self, candidate: Candidacy) -> Leadership:
+        """Follow the journal until nobody else leads."""
         holder = f"{socket.gethostname()}:{os.getpid()}"
         while True:
-            leader = await self._store.lead(holder)
+            leader = await candidate.take_lead(holder)
             if leader is not None:
                 logger.info("leading shard %d in epoch %d", self._store.shard, leader.epoch)
                 return leader
             if self.role != "standby":
                 logger.info("another process leads shard %d: standing by", self._store.shard)
                 self.role = "standby"
-            await asyncio.sleep(LEASE_POLL_S)
+            await self._replica.advance(candidate)
+            if await candidate.end_lapsed_leader():
+                logger.warning(
+                    "the leader of shard %d has not renewed its lease: its session is ended", self._store.shard
+                )
+            else:
+                await asyncio.sleep(LEASE_POLL_S)
 
-    async def _catch_up(self, following: "asyncio.Task[None]") -> None:
-        """Let the tables reach the engine's sequence: the rest of the state is read from them."""
-        reached = asyncio.ensure_future(self._projections.wait_for(self._shard.sequence, None))
-        await asyncio.wait((reached, following), return_when=asyncio.FIRST_COMPLETED)
-        if not reached.done():
-            reached.cancel()
-            raise_why(following)
-
-    async def _prepare(self) -> None:
-        """Bring what is kept in memory beside the engine to the engine's sequence."""
-        client_orders = ClientOrders(self._store.tables.find_entry, lambda: self._projections.watermark)
-        await client_orders.load(self._store.tables.client_order_ids())
-        self._client_orders = client_orders
-        await self._begin_live(self._shard.sequence)
-
-    async def _begin_live(self, sequence: int) -> None:
-        definitions = self._shard.definitions()
-        live_orders = await self._store.tables.live_orders()
-        if len(live_orders) != self._shard.open_orders:
-            what = f"the tables hold {len(live_orders)} live orders and the engine {self._shard.open_orders}"
-            raise JournalCorrupt(sequence, f"{what}: rebuild the projections")
-        markets = Catalogue(definitions).markets
-        trades = {market: await self._latest_trades(market) for market in markets}
-        modes = {market: self._shard.state(market).mode for market in markets}
-        latest_ns = max((market[-1].timestamp_ns for market in trades.values() if market), default=0)
-        rows = await self._store.tables.minutes(latest_ns - DAY_MINUTES * MINUTE_NS)
-        minutes = {market: [Minute(*row) for row in of_market] for market, of_market in rows.items()}
-        # Readers see markets and their state together, or neither: nothing awaits from here on.
-        for definition in definitions:
-            self.catalogue.define(definition)
-        self.live.begin(sequence, latest_ns, live_orders, minutes, trades, modes)
-
-    async def _latest_trades(self, market: int) -> list[Event]:
-        trades = []
-        for entry, trade_id in await self._store.tables.latest_trades(market, LATEST_TRADES):
-            events = read_events(entry.events)
-            trades += [event for event in events if event.kind == EventKind.TRADED and event.trade_id == trade_id]
-        return trades
-
-    async def _lead(self, leader: Leadership, following: "asyncio.Task[None]") -> None:
-        """Take orders until the journal or the tables fail, or this is cancelled."""
-        self._writer = writer = Writer(leader, self._shard, self._committed, self._clock_ns)
+    async def _lead(
+        self, leader: Leadership, renewing: "asyncio.Task[NoReturn]", following: "asyncio.Task[None]"
+    ) -> None:
+        """Take orders until the journal, the lease or the tables fail, or this is cancelled."""
+        shard = self._replica.shard
+        self._told = Told(shard.sequence)
+        self._snapshot_sequence = self._replica.snapshot_sequence
+        self._writer = writer = Writer(leader, shard, self._committed, self._clock_ns)
         writing = asyncio.create_task(writer.run(), name="writer")
         losing = asyncio.create_task(leader.lost(), name="leadership")
         try:
-            if self._shard.sequence == 0:
+            if shard.sequence == 0:
                 await asyncio.gather(*[writer.submit(command) for command in genesis()])
             self.failure = None
-            self._on_term(self._shard)
+            self._on_term(shard)
             self.role = "leader"
-            await asyncio.wait((writing, following, losing), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((writing, renewing, following, losing), return_when=asyncio.FIRST_COMPLETED)
         finally:
             losing.cancel()
             writer.stop()
             await asyncio.wait([writing])
-            if writing.exception() is None and not leader.is_lost:
+            whole = writing.exception() is None and not leader.is_lost
+            await leader.close()  # who stands by leads from here on, and need not wait for a snapshot
+            if whole:
                 await self._keep_snapshot()
-        writing.result()  # raises why the journal failed
+        for ended in (writing, renewing):
+            if ended.done():
+                ended.result()  # raises why
         if following.done():
             raise_why(following)
         raise JournalError("the connection to the journal is gone")
 
     def _committed(self, entries: Sequence[Entry]) -> None:
         """Called by the writer when entries are durable, before their owners are answered."""
+        self._on_entries(entries)
         changes = self.live.apply(entries)
         for account in changes.accounts:
             self._told.tell(account, changes.sequence)
@@ -310,7 +306,11 @@ class Corridor:
     def _start_snapshot(self) -> None:
         # The image is made here, between two batches, where the state is exactly the journal's;
         # saving it takes its time aside.
-        sequence, digest, state = self._shard.sequence, self._shard.digest(), self._shard.snapshot()
+        sequence, digest, state = (
+            self._replica.shard.sequence,
+            self._replica.shard.digest(),
+            self._replica.shard.snapshot(),
+        )
         self._snapshot_sequence = sequence
         self._snapshot_task = asyncio.create_task(self._save_snapshot(sequence, digest, state), name="snapshot")
 
@@ -326,8 +326,10 @@ class Corridor:
         """On the way out: the next start then has no tail to execute."""
         if self._snapshot_task is not None:
             await self._snapshot_task
-        if self._shard.sequence > self._snapshot_sequence:
-            await self._save_snapshot(self._shard.sequence, self._shard.digest(), self._shard.snapshot())
+        if self._replica.shard.sequence > self._snapshot_sequence:
+            await self._save_snapshot(
+                self._replica.shard.sequence, self._replica.shard.digest(), self._replica.shard.snapshot()
+            )
 
     def _halt(self, error: Exception) -> None:
         self.role = "halted"

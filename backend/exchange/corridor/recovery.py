@@ -6,6 +6,7 @@ decides as the one that wrote the journal did, or refuses to go on and names the
 
 import logging
 import time
+from collections.abc import Sequence
 
 from engine.matching import Shard, SnapshotError
 from engine.records import COMMAND_SIZE
@@ -19,33 +20,6 @@ SLICE = 5_000
 _PROGRESS_EVERY_S = 2.0
 
 
-async def recover(journal: Journal) -> tuple[Shard, bytes, int]:
-    """Return the shard as of the journal's end, the chain there, and the sequence of the snapshot it began from.
-
-    That sequence is 0 when there was no snapshot. Raises JournalCorrupt where the journal or the snapshot is not what
-    was written.
-    """
-    started = time.monotonic()
-    shard, chain = await from_snapshot(journal)
-    snapshot_sequence = shard.sequence
-    head, _ = await journal.head()
-    reported = started
-    while True:
-        entries, chain = await journal.after(shard.sequence, chain, SLICE)
-        if not entries:
-            break
-        replay(shard, entries)
-        if time.monotonic() - reported > _PROGRESS_EVERY_S:
-            reported = time.monotonic()
-            logger.info("recovering: %d of %d commands", shard.sequence, max(head, shard.sequence))
-    logger.info(
-        "recovered at sequence %d: snapshot at %d and %d commands in %.2f s, digest %016x, %d open orders",
-        shard.sequence, snapshot_sequence, shard.sequence - snapshot_sequence,
-        time.monotonic() - started, shard.digest(), shard.open_orders,
-    )  # fmt: skip
-    return shard, chain, snapshot_sequence
-
-
 async def shard_at(journal: Journal, sequence: int) -> Shard:
     """Return the shard as it was after an entry, from the newest snapshot before. Raises JournalCorrupt."""
     shard, chain = await from_snapshot(journal, sequence)
@@ -55,15 +29,19 @@ async def shard_at(journal: Journal, sequence: int) -> Shard:
 
 async def advance(journal: Journal, shard: Shard, chain: bytes, upto: int) -> bytes:
     """Execute the entries that follow again, up to a sequence, and return the chain there. Raises JournalCorrupt."""
+    told = time.monotonic()
     while shard.sequence < upto:
         entries, chain = await journal.after(shard.sequence, chain, min(SLICE, upto - shard.sequence))
         if not entries:
             raise JournalCorrupt(shard.sequence + 1, "is missing")
         replay(shard, entries)
+        if time.monotonic() - told > _PROGRESS_EVERY_S:
+            told = time.monotonic()
+            logger.info("recovering: %d of %d commands", shard.sequence, upto)
     return chain
 
 
-def replay(shard: Shard, entries: list[Entry]) -> None:
+def replay(shard: Shard, entries: Sequence[Entry]) -> None:
     """Execute entries again. Raises JournalCorrupt naming the first whose events differ."""
     for entry in entries:
         if len(entry.command) != COMMAND_SIZE or sequence_of(entry.command) != entry.sequence:

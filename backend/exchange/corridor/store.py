@@ -4,7 +4,8 @@
 """
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
+from contextlib import AbstractAsyncContextManager
+from typing import NoReturn, Protocol
 
 from exchange.contracts.order_state import OrderState
 from exchange.storage.journal import SEQUENCE_MAX, Entry, Snapshot
@@ -47,8 +48,24 @@ class Leadership(Journal, Protocol):
         """Give the leadership up."""
 
 
-class Tables(Protocol):
-    """What a new leader reads from the tables once they are as far as the journal (storage/term.py)."""
+class Candidacy(Journal, Protocol):
+    """Following a shard's journal, to lead it one day."""
+
+    async def take_lead(self, holder: str) -> Leadership | None:
+        """Take the lead; None while another one has it. Raises JournalError."""
+
+    async def end_lapsed_leader(self) -> bool:
+        """End the session of a leader that has not renewed its lease in time, and return whether there was one."""
+
+    async def close(self) -> None:
+        """Stand no more."""
+
+
+class FrozenTables(Protocol):
+    """The tables as they are after the entry ``sequence`` (storage/term.py)."""
+
+    @property
+    def sequence(self) -> int: ...
 
     async def live_orders(self) -> list[OrderState]: ...
 
@@ -57,6 +74,13 @@ class Tables(Protocol):
     async def latest_trades(self, market: int, limit: int) -> list[tuple[Entry, int]]: ...
 
     def client_order_ids(self) -> AsyncIterator[tuple[int, str]]: ...
+
+
+class Tables(Protocol):
+    """What follows the journal."""
+
+    def frozen(self) -> AbstractAsyncContextManager[FrozenTables]:
+        """The tables as they are now, all after one entry. Raises TablesApart while they are not."""
 
     async def find_entry(self, account: int, client_order_id: str) -> Entry | None: ...
 
@@ -70,8 +94,11 @@ class Store(Protocol):
     @property
     def tables(self) -> Tables: ...
 
-    async def lead(self, holder: str) -> Leadership | None:
-        """Take the lead; None while another one has it. Raises JournalError, DatabaseUnreachable."""
+    async def stand(self) -> Candidacy:
+        """Connect to follow the journal and to lead it one day. Raises DatabaseUnreachable."""
+
+    async def keep_renewing(self, epoch: int) -> NoReturn:
+        """Renew the lease of an epoch until cancelled. Raises Fenced once it is another's, JournalError."""
 
     async def save_snapshot(self, sequence: int, digest: int, state: bytes) -> None:
         """Keep the engine's state after an entry that is durable."""

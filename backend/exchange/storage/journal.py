@@ -1,4 +1,4 @@
-"""The journal store: append a batch in one COPY, read it back, lead a shard, keep snapshots.
+"""The journal store: append a batch in one COPY, read it back, keep snapshots.
 
 The database itself enforces the two things that safety rests on (migration 0002): an append commits only while its
 epoch is the lease's, and entries are never changed. One COPY is one statement, one transaction and one round trip.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from exchange.storage.database import connect, describe
+from exchange.storage.database import connect
 
 CHAIN_SIZE = 16
 GENESIS = bytes(CHAIN_SIZE)
@@ -21,11 +21,6 @@ SEQUENCE_MAX = 2**63 - 1
 
 SNAPSHOT_EVERY = 50_000  # commands; bounds the tail that a start executes again, and a look into the past
 SNAPSHOTS_KEPT = 256  # spread evenly over the whole journal; beyond it every second one goes
-
-#: Session advisory locks, (class, shard): who holds it leads.
-#: It goes with the connection, so a killed leader frees it at once.
-_LEADER_LOCK_CLASS = 0x45584C44
-
 
 #: How asyncpg tells that a connection is gone.
 #: InternalClientError: the server ended the session between two statements.
@@ -132,7 +127,8 @@ class JournalReader:
 
 
 class JournalLeader(JournalReader):
-    """The one connection that may append to a shard's journal. Made by ``lead``; one call at a time."""
+    """The one connection that may append to a shard's journal. Made by a Candidate (lease.py); one call
+    at a time."""
 
     def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]", shard: int, epoch: int) -> None:
         super().__init__(connection, shard)
@@ -190,29 +186,6 @@ class JournalLeader(JournalReader):
             await self._connection.close(timeout=2)
         except (asyncpg.PostgresError, *BROKEN):
             self._connection.terminate()
-
-
-async def lead(dsn: str, shard: int, holder: str) -> JournalLeader | None:
-    """Take the leadership of a shard: the lock, then a new epoch that fences every leader before.
-
-    Returns None while another one holds the lock. Raises DatabaseUnreachable.
-    """
-    connection = await connect(
-        dsn, settings={"application_name": f"exchange leader {shard}", "tcp_keepalives_idle": "5"}
-    )
-    try:
-        if not await connection.fetchval("SELECT pg_try_advisory_lock($1, $2)", _LEADER_LOCK_CLASS, shard):
-            await connection.close()
-            return None
-        epoch = await connection.fetchval(
-            "INSERT INTO shard_lease AS lease (shard, epoch, holder, acquired_ns) VALUES ($1, 1, $2, $3) "
-            "ON CONFLICT (shard) DO UPDATE SET epoch = lease.epoch + 1, holder = $2, acquired_ns = $3 RETURNING epoch",
-            shard, holder, time.time_ns(),
-        )  # fmt: skip
-    except (asyncpg.PostgresError, *BROKEN) as error:
-        connection.terminate()
-        raise JournalError(f"cannot take the lead at {describe(dsn)}: {error}") from error
-    return JournalLeader(connection, shard, epoch)
 
 
 async def save_snapshot(

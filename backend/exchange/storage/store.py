@@ -1,6 +1,9 @@
 """One shard in Postgres: what the corridor needs of it, in one place (`corridor/store.py`)."""
 
-from exchange.storage.journal import SNAPSHOTS_KEPT, JournalLeader, lead, save_snapshot
+from typing import NoReturn
+
+from exchange.storage.journal import SNAPSHOTS_KEPT, save_snapshot
+from exchange.storage.lease import Candidate, keep_renewing, stand
 from exchange.storage.term import TermTables
 
 
@@ -13,9 +16,13 @@ class PostgresStore:
         self.shard = shard
         self.tables = TermTables(dsn, shard)
 
-    async def lead(self, holder: str) -> JournalLeader | None:
-        """Take the lead; None while another one has it. Raises JournalError, DatabaseUnreachable."""
-        return await lead(self._dsn, self.shard, holder)
+    async def stand(self) -> Candidate:
+        """Connect to follow the journal and to lead it one day. Raises DatabaseUnreachable."""
+        return await stand(self._dsn, self.shard)
+
+    async def keep_renewing(self, epoch: int) -> NoReturn:
+        """Renew the lease of an epoch until cancelled. Raises Fenced once it is another's, JournalError."""
+        await keep_renewing(self._dsn, self.shard, epoch)
 
     async def save_snapshot(self, sequence: int, digest: int, state: bytes) -> None:
         """Keep the engine's state after an entry that is durable."""

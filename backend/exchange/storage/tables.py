@@ -11,6 +11,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    DateTime,
     ForeignKey,
     Identity,
     Index,
@@ -51,6 +52,15 @@ shard_lease = Table(
     Column("holder", Text, nullable=False, comment="who leads: host and process"),
     Column("acquired_ns", BigInteger, nullable=False),
     comment="Who may append to the journal of a shard: one row a shard",
+)
+
+lease_renewals = Table(
+    "lease_renewals",
+    metadata,
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False, comment="of the leader that renews it"),
+    Column("renewed_at", DateTime(timezone=True), nullable=False, comment="by the clock of the database"),
+    comment="That the leader of a shard still moves: one row a shard",
 )
 
 journal = Table(

@@ -1,6 +1,6 @@
-"""What a new leader reads from the tables once they are as far as the journal.
+"""What a replica of a shard begins with: the tables, all as they are after one and the same entry of the journal.
 
-Open orders, latest trades, client order ids, references of transfers.
+Live orders, latest trades, minutes, client order ids, references of transfers.
 """
 
 from collections.abc import AsyncIterator
@@ -27,36 +27,31 @@ _FIND_TRANSFER = (
 )
 
 
-class TermTables:
-    """Reads one shard's tables through a small pool of its own, apart from the requests' pool."""
+class TablesApart(Exception):
+    """The projections stand at different entries, as while one is rebuilt: ask again."""
 
-    def __init__(self, dsn: str, shard: int) -> None:
-        self._dsn = dsn
+
+class TablesAt:
+    """One shard's tables as they are after the entry ``sequence``."""
+
+    def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]", shard: int, sequence: int) -> None:
+        self._connection = connection
         self._shard = shard
-
-    @asynccontextmanager
-    async def _connection(self) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
-        connection = await connect(self._dsn, settings={"application_name": f"exchange term {self._shard}"})
-        try:
-            yield connection
-        finally:
-            await connection.close()
+        self.sequence = sequence
 
     async def live_orders(self) -> list[OrderState]:
         """Every resting or waiting order, oldest first."""
         query = f"SELECT {_ORDER_COLUMNS} FROM orders WHERE shard = $1 AND status <= 2 ORDER BY order_id"  # noqa: S608
-        async with self._connection() as connection:
-            rows = await connection.fetch(query, self._shard)
+        rows = await self._connection.fetch(query, self._shard)
         return [OrderState(**dict(row) | {name: int(row[name]) for name in _TOTALS}) for row in rows]
 
     async def minutes(self, since_ns: int) -> dict[int, list[tuple[int, int, int, int, int, int]]]:
         """By market, (opened_ns, open, high, low, close, volume_lots) of the minutes since then, oldest first."""
-        async with self._connection() as connection:
-            rows = await connection.fetch(
-                "SELECT market, opened_ns, open_ticks, high_ticks, low_ticks, close_ticks, volume_lots FROM candles_1m "
-                "WHERE shard = $1 AND opened_ns >= $2 ORDER BY market, opened_ns",
-                self._shard, since_ns,
-            )  # fmt: skip
+        rows = await self._connection.fetch(
+            "SELECT market, opened_ns, open_ticks, high_ticks, low_ticks, close_ticks, volume_lots FROM candles_1m "
+            "WHERE shard = $1 AND opened_ns >= $2 ORDER BY market, opened_ns",
+            self._shard, since_ns,
+        )  # fmt: skip
         by_market: dict[int, list[tuple[int, int, int, int, int, int]]] = {}
         for market, *minute, volume_lots in rows:
             by_market.setdefault(market, []).append((*minute, int(volume_lots)))
@@ -64,31 +59,51 @@ class TermTables:
 
     async def latest_trades(self, market: int, limit: int) -> list[tuple[Entry, int]]:
         """The journal entries that hold a market's latest trades and each trade's id, oldest first."""
-        async with self._connection() as connection:
-            rows = await connection.fetch(
-                "SELECT j.sequence, j.command, j.events, t.trade_id "
-                "FROM trades t JOIN journal j USING (shard, sequence) "
-                "WHERE t.shard = $1 AND t.market = $2 ORDER BY t.trade_id DESC LIMIT $3",
-                self._shard, market, limit,
-            )  # fmt: skip
+        rows = await self._connection.fetch(
+            "SELECT j.sequence, j.command, j.events, t.trade_id "
+            "FROM trades t JOIN journal j USING (shard, sequence) "
+            "WHERE t.shard = $1 AND t.market = $2 ORDER BY t.trade_id DESC LIMIT $3",
+            self._shard, market, limit,
+        )  # fmt: skip
         return [(Entry(row["sequence"], row["command"], row["events"]), row["trade_id"]) for row in reversed(rows)]
 
     async def client_order_ids(self) -> AsyncIterator[tuple[int, str]]:
         """Every (account, client order id) ever used, of orders and of refusals, and the keys of transfers."""
-        async with self._connection() as connection, connection.transaction():
-            cursor = connection.cursor(
-                "SELECT account, client_order_id FROM orders WHERE shard = $1 AND client_order_id IS NOT NULL "
-                "UNION ALL SELECT account, client_order_id FROM rejections WHERE shard = $1",
-                self._shard, prefetch=_ROWS_AT_ONCE,
-            )  # fmt: skip
-            async for account, client_order_id in cursor:
-                yield account, client_order_id
-            cursor = connection.cursor(
-                "SELECT account, reference FROM transfers WHERE shard = $1 AND reference IS NOT NULL",
-                self._shard, prefetch=_ROWS_AT_ONCE,
-            )  # fmt: skip
-            async for account, reference in cursor:
-                yield account, transfer_key(reference)
+        cursor = self._connection.cursor(
+            "SELECT account, client_order_id FROM orders WHERE shard = $1 AND client_order_id IS NOT NULL "
+            "UNION ALL SELECT account, client_order_id FROM rejections WHERE shard = $1",
+            self._shard, prefetch=_ROWS_AT_ONCE,
+        )  # fmt: skip
+        async for account, client_order_id in cursor:
+            yield account, client_order_id
+        cursor = self._connection.cursor(
+            "SELECT account, reference FROM transfers WHERE shard = $1 AND reference IS NOT NULL",
+            self._shard, prefetch=_ROWS_AT_ONCE,
+        )  # fmt: skip
+        async for account, reference in cursor:
+            yield account, transfer_key(reference)
+
+
+class TermTables:
+    """Reads one shard's tables on connections of its own, apart from the requests' pool."""
+
+    def __init__(self, dsn: str, shard: int) -> None:
+        self._dsn = dsn
+        self._shard = shard
+
+    @asynccontextmanager
+    async def frozen(self) -> AsyncIterator[TablesAt]:
+        """The tables as they are now, whatever is written meanwhile. Raises TablesApart."""
+        async with self._connection() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+            stands = [
+                row["sequence"]
+                for row in await connection.fetch(
+                    "SELECT DISTINCT sequence FROM watermarks WHERE shard = $1 ORDER BY sequence", self._shard
+                )
+            ] or [0]
+            if len(stands) > 1:
+                raise TablesApart(f"the tables stand at entries {stands[0]} to {stands[-1]}")
+            yield TablesAt(connection, self._shard, stands[0])
 
     async def find_entry(self, account: int, client_order_id: str) -> Entry | None:
         """The journal entry of the order, or the refusal, with this client order id; of the transfer with this key."""
@@ -97,3 +112,11 @@ class TermTables:
         async with self._connection() as connection:
             row = await connection.fetchrow(query, self._shard, account, name)
         return Entry(*row) if row else None
+
+    @asynccontextmanager
+    async def _connection(self) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
+        connection = await connect(self._dsn, settings={"application_name": f"exchange term {self._shard}"})
+        try:
+            yield connection
+        finally:
+            await connection.close()
