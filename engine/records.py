@@ -31,6 +31,8 @@ class CommandKind(IntEnum):
     CONFIGURE_MARKET = 10
     SET_MODE = 11
     CLOCK = 12  # nothing but the time that it carries
+    SET_FEES = 13  # an account's share of the markets' fees
+    CANCEL_AFTER = 14  # its dead-man timer
 
 
 class EventKind(IntEnum):
@@ -54,6 +56,9 @@ class EventKind(IntEnum):
     MARKET_CONFIGURED = 16
     MODE_CHANGED = 17
     UNCROSSED = 18  # the result of a call auction; its trades follow
+    FEES_SET = 19
+    CANCEL_AFTER_SET = 20
+    CANCEL_AFTER_FIRED = 21  # after the CANCELLED of the account's orders
 
 
 class Side(IntEnum):
@@ -136,6 +141,7 @@ PRICE_TICKS_MAX = 2**32 - 1
 UNITS_MAX = 2**62  # exclusive: notionals, holds and transfer amounts in asset units
 QUANTITY_LOTS_MAX = 2**62  # exclusive
 FEE_PPM_MAX = 100_000  # 10 %
+FEE_SHARE_PPM_MAX = 1_000_000  # the whole fee, which an account pays unless it is given less
 ASSET_SCALE_MAX = 18
 BAND_PPM_MAX = 1_000_000
 CASCADE_MAX = 1_000  # waiting orders that fire during one command; the others go on with the next
@@ -167,8 +173,8 @@ def _command_dtype(body: list[tuple[str, str]]) -> np.dtype[np.void]:
     return np.dtype(_HEADER + body + ([("padding", f"V{padding}")] if padding else []))
 
 
-# PLACE, CANCEL, AMEND, CANCEL_REPLACE, MASS_CANCEL. A command of version 1 counts as if all that it did not know
-# were zero.
+# PLACE, CANCEL, AMEND, CANCEL_REPLACE, MASS_CANCEL, CANCEL_AFTER. A command of version 1 counts as if all that it did
+# not know were zero.
 ORDER_COMMAND = _command_dtype(
     [
         ("order_id", "<u8"),  # to cancel, amend or replace; PLACE: the linked one (its own id is its sequence)
@@ -179,7 +185,7 @@ ORDER_COMMAND = _command_dtype(
         ("amount", "<i8"),  # MARKET: quote units to spend or to receive, instead of a quantity
         ("trigger_price_ticks", "<i8"),
         ("display_lots", "<i8"),  # iceberg: what is shown at a time
-        ("expire_ns", "<i8"),  # GTD
+        ("expire_ns", "<i8"),  # GTD; CANCEL_AFTER: when the account's orders end, 0: never
         ("client_order_id", f"S{CLIENT_ORDER_ID_SIZE}"),
         ("group", "<u4"),  # accounts of one group are one for self-trade prevention; 0: the account alone
         ("min_quantity_lots", "<i8"),  # FIX tag 110: trade at least this at once or not at all
@@ -255,8 +261,16 @@ MODE_COMMAND = _command_dtype(
     ]
 )
 
-# Events have one size and one beginning. TRADED and PREVENTED are read by EVENT, MODE_CHANGED by MODE_EVENT, all
-# others by ORDER_EVENT.
+# SET_FEES: what of a market's fees the account pays, in millionths of them.
+FEES_COMMAND = _command_dtype(
+    [
+        ("maker_share_ppm", "<u4"),  # 0..FEE_SHARE_PPM_MAX
+        ("taker_share_ppm", "<u4"),
+    ]
+)
+
+# Events have one size and one beginning. TRADED and PREVENTED are read by EVENT, MODE_CHANGED by MODE_EVENT, FEES_SET
+# by FEES_EVENT, all others by ORDER_EVENT.
 _EVENT_HEAD = [
     ("kind", "<u1"),
     ("side", "<u1"),  # of the order; of a trade: the taker's
@@ -304,7 +318,7 @@ ORDER_EVENT = np.dtype(
         ("trigger_price_ticks", "<i8"),
         ("display_lots", "<i8"),
         ("visible_lots", "<i8"),  # what an iceberg shows now
-        ("expire_ns", "<i8"),
+        ("expire_ns", "<i8"),  # CANCEL_AFTER_SET, CANCEL_AFTER_FIRED: of the timer
         ("linked_order_id", "<u8"),
         ("ahead_lots", "<i8"),  # AMENDED: visible lots and orders before it at its price
         ("ahead_orders", "<u4"),
@@ -320,6 +334,15 @@ MODE_EVENT = np.dtype(
         ("previous_mode", "<i8"),
         ("until_ns", "<i8"),
         ("padding", "V56"),
+    ]
+)
+
+FEES_EVENT = np.dtype(
+    [
+        *_EVENT_HEAD,
+        ("maker_share_ppm", "<i8"),
+        ("taker_share_ppm", "<i8"),
+        ("padding", "V72"),
     ]
 )
 
@@ -392,6 +415,7 @@ class Reason(IntEnum):
     LINKED_ORDER = 4006
     MASS_CANCEL = 4007
     REPLACED = 4008
+    DEAD_MAN_TIMER = 4009
     # why a market's mode changed (PRICE_BAND is the third)
     BY_OPERATOR = 4101
     AUCTION_ENDED = 4102

@@ -176,7 +176,7 @@ cdef int64_t cross(State* s, Market* market, int64_t price, int128_t left) noexc
     shrink_in_auction(s, ask, quantity)
     bids.total_lots -= quantity
     asks.total_lots -= quantity
-    trade(s, &taker, ask, quantity, price, market.terms.maker_fee_ppm)
+    trade(s, &taker, ask, quantity, price, share_of(market.terms.maker_fee_ppm, s.traders[bid.owner].maker_share_ppm))
     settle_maker(s, &market.book.bids, bids, bid_index)
     settle_maker(s, &market.book.asks, asks, ask_index)
     return quantity

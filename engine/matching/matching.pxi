@@ -183,6 +183,7 @@ cdef void match(State* s, Taker* taker) noexcept nogil:
 
 cdef void match_level(State* s, Taker* taker, uint32_t price) noexcept nogil:
     cdef Level* level = ladder_level(taker.opposite, price)
+    cdef uint32_t taker_fee_ppm = share_of(taker.market.terms.taker_fee_ppm, s.traders[taker.owner].taker_share_ppm)
     cdef Order* maker
     cdef uint32_t index
     cdef int64_t quantity
@@ -199,7 +200,7 @@ cdef void match_level(State* s, Taker* taker, uint32_t price) noexcept nogil:
         shrink(s, maker, quantity)
         level.total_lots -= quantity
         taker.remaining -= quantity
-        trade(s, taker, maker, quantity, price, taker.market.terms.taker_fee_ppm)
+        trade(s, taker, maker, quantity, price, taker_fee_ppm)
         if settle_maker(s, taker.opposite, level, index):
             return
 
@@ -313,6 +314,11 @@ cdef void decrement(State* s, Taker* taker, uint32_t index, int64_t quantity, in
     end_order(s, index, SELF_TRADE)
 
 
+cdef inline uint32_t share_of(uint32_t ppm, uint32_t share_ppm) noexcept nogil:
+    # What an account that pays a share of a market's fee pays.
+    return ppm if share_ppm == FEE_SHARE_PPM_MAX else <uint32_t>(<uint64_t>ppm * share_ppm // PPM)
+
+
 cdef inline int64_t fee_of(int64_t received, uint32_t ppm) noexcept nogil:
     # Rounded down, in favour of who pays it.
     if received < <int64_t>1 << 46:
@@ -331,7 +337,8 @@ cdef void trade(
     cdef int64_t notional = price * quantity * market.definition.tick_lot_units
     cdef int64_t base = quantity * market.definition.lot_units
     cdef int64_t taker_fee = fee_of(base if taker_buys else notional, taker_fee_ppm)
-    cdef int64_t maker_fee = fee_of(notional if taker_buys else base, market.terms.maker_fee_ppm)
+    cdef uint32_t maker_fee_ppm = share_of(market.terms.maker_fee_ppm, s.traders[maker.owner].maker_share_ppm)
+    cdef int64_t maker_fee = fee_of(notional if taker_buys else base, maker_fee_ppm)
     cdef int64_t base_fee = taker_fee if taker_buys else maker_fee
     cdef int64_t quote_fee = maker_fee if taker_buys else taker_fee
     cdef int64_t improvement = 0

@@ -348,6 +348,7 @@ cdef uint32_t add_trader(State* s, uint64_t account, const MarketCommand* market
     trader.market = market.market
     trader.base_balance = balance_index(&s.ledger, account, market.base)
     trader.quote_balance = balance_index(&s.ledger, account, market.quote)
+    share_fees(s, s.trader_count)
     s.trader_slots[slot] = s.trader_count
     return s.trader_count
 
@@ -460,7 +461,7 @@ cdef uint32_t record_order(State* s, const Taker* taker) noexcept nogil:
         e.child = taker.child
         if taker.time_in_force != GTC:
             e.expire_ns = end_of_day(s.timestamp_ns) if taker.time_in_force == DAY else command.expire_ns
-            schedule(s, e.expire_ns, taker.order_id)
+            schedule(s, e.expire_ns, True, taker.order_id)
         if taker.order_type == TRAILING_STOP:
             taker.market.trailing[taker.market.trailing_count] = index
             taker.market.trailing_count += 1

@@ -7,6 +7,10 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, qsort, realloc
 from libc.string cimport memcpy, memset
 
+from engine.matching.accounts cimport (
+    Account, account_item, account_of, account_slot, accounts_close, accounts_open, accounts_reserve, is_usual,
+    open_account,
+)
 from engine.matching.book cimport (
     Book, book_close, book_open, crosses, dequeue, enqueue, enqueue_by_id, opposite_side, own_side, unlink,
 )
@@ -53,6 +57,7 @@ include "waiting.pxi"
 include "auction.pxi"
 include "placing.pxi"
 include "changing.pxi"
+include "accounts.pxi"
 include "snapshot.pxi"
 
 
@@ -84,6 +89,8 @@ cdef int reserve_for(State* s, const OrderCommand* command) noexcept nogil:
         return reserve_order(s, s.sequence, market, command.header.order_type, True)
     if kind == CANCEL:
         return 0
+    if kind == SET_FEES or kind == CANCEL_AFTER:
+        return 0 if accounts_reserve(&s.accounts) == 0 and tidy_agenda(s) == 0 else -1
     return 0 if reserve_extras(s, 2) == 0 and ledger_reserve(&s.ledger, 4) == 0 else -1
 
 
@@ -148,6 +155,10 @@ cdef void execute(State* s, const OrderCommand* command) noexcept nogil:
         configure_market(s, <const TermsCommand*>command)
     elif kind == SET_MODE:
         change_mode(s, <const ModeCommand*>command)
+    elif kind == CANCEL_AFTER:
+        cancel_after(s, command)
+    elif kind == SET_FEES:
+        set_fees(s, <const FeesCommand*>command)
     elif kind == DEFINE_ASSET:
         define_asset(s, <const AssetCommand*>command)
     elif kind == DEFINE_MARKET:
@@ -177,7 +188,9 @@ cdef int state_open(State* s) noexcept nogil:
         return -1
     if s.touched == NULL or s.agenda == NULL or s.events == NULL:
         return -1
-    return 0 if pool_open(&s.pool) == 0 and ledger_open(&s.ledger) == 0 else -1
+    if accounts_open(&s.accounts) < 0 or ledger_open(&s.ledger) < 0:
+        return -1
+    return pool_open(&s.pool)
 
 
 cdef void state_close(State* s) noexcept nogil:
@@ -187,6 +200,7 @@ cdef void state_close(State* s) noexcept nogil:
             close_market(s.markets[at])
     pool_close(&s.pool)
     ledger_close(&s.ledger)
+    accounts_close(&s.accounts)
     free(s.names)
     free(s.extras)
     free(s.traders)
@@ -306,6 +320,15 @@ cdef class Shard:
             if balance.available != 0 or balance.held != 0:
                 result[(balance.account, balance.asset)] = (to_python(balance.available), to_python(balance.held))
         return result
+
+    def cancel_after(self, uint64_t account):
+        """Return when the account's dead-man timer fires, in Unix ns; 0: it has none."""
+        return account_of(&self.inner.accounts, account).cancel_after
+
+    def fee_shares(self, uint64_t account):
+        """Return (maker_share_ppm, taker_share_ppm): what the account pays of the markets' fees, in millionths."""
+        cdef const Account* record = account_of(&self.inner.accounts, account)
+        return record.maker_share_ppm, record.taker_share_ppm
 
     def definitions(self):
         """Return the records that define assets and markets, each in order, and those that set markets' terms in force."""
@@ -509,7 +532,9 @@ def layout():
         "MARKET_COMMAND": sizeof(MarketCommand),
         "MARKET_TERMS_COMMAND": sizeof(TermsCommand),
         "MODE_COMMAND": sizeof(ModeCommand),
+        "FEES_COMMAND": sizeof(FeesCommand),
         "EVENT": sizeof(Event),
         "ORDER_EVENT": sizeof(OrderEvent),
         "MODE_EVENT": sizeof(ModeEvent),
+        "FEES_EVENT": sizeof(FeesEvent),
     }

@@ -1,8 +1,9 @@
-# The whole state as bytes, little-endian: header, assets, markets, orders, extras, client order ids, balances, CRC-32 of all before it.
+# The whole state as bytes, little-endian: header, assets, markets, orders, extras, client order ids, balances, accounts, CRC-32 of
+# all before it.
 #
 # Orders by market: bids from best to worst in their queues, asks, orders waiting for a trigger above, then below; last the
 # children of all markets by order id. The extras and client order ids of those that have one follow in the same order.
-# Balances by account and asset. So equal states give equal bytes. Version 1 knew plain orders and market definitions only.
+# Balances by account and asset, accounts by number, those only that have a share or a timer. So equal states give equal bytes. Version 1 knew plain orders and market definitions only.
 
 cdef enum:
     SNAPSHOT_VERSION = 2
@@ -23,6 +24,7 @@ cdef packed struct SnapshotHeader:
 cdef packed struct SnapshotCounts:      # behind the header since version 2
     uint32_t extras
     uint32_t names
+    uint32_t accounts
 
 
 cdef packed struct SnapshotMarket:
@@ -80,12 +82,20 @@ cdef packed struct SnapshotBalance:
     int64_t held_high
 
 
+cdef packed struct SnapshotAccount:
+    uint64_t account
+    int64_t cancel_after
+    uint32_t maker_share_ppm
+    uint32_t taker_share_ppm
+
+
 # Where the next record of each section goes, or comes from.
 cdef struct SnapshotCursor:
     SnapshotOrder* orders
     SnapshotExtra* extras
     char* names
     SnapshotBalance* balances
+    SnapshotAccount* accounts
 
 
 cdef size_t snapshot_size(const SnapshotHeader* header, const SnapshotCounts* counts) noexcept nogil:
@@ -93,12 +103,12 @@ cdef size_t snapshot_size(const SnapshotHeader* header, const SnapshotCounts* co
     size += header.orders * sizeof(SnapshotOrder) + header.balances * sizeof(SnapshotBalance)
     if header.version == 1:
         return size + header.markets * sizeof(MarketCommand)
-    size += sizeof(SnapshotCounts) + header.markets * sizeof(SnapshotMarket)
+    size += sizeof(SnapshotCounts) + header.markets * sizeof(SnapshotMarket) + counts.accounts * sizeof(SnapshotAccount)
     return size + counts.extras * sizeof(SnapshotExtra) + <size_t>counts.names * CLIENT_ORDER_ID_SIZE
 
 
-cdef char* place_cursor(SnapshotCursor* cursor, char* at, const SnapshotHeader* header, const SnapshotCounts* counts) noexcept nogil:
-    # Point into the sections behind the markets. Returns where the last one ends.
+cdef void place_cursor(SnapshotCursor* cursor, char* at, const SnapshotHeader* header, const SnapshotCounts* counts) noexcept nogil:
+    # Point into the sections behind the markets.
     cursor.orders = <SnapshotOrder*>at
     at += header.orders * sizeof(SnapshotOrder)
     cursor.extras = <SnapshotExtra*>at
@@ -106,7 +116,8 @@ cdef char* place_cursor(SnapshotCursor* cursor, char* at, const SnapshotHeader* 
     cursor.names = at
     at += <size_t>counts.names * CLIENT_ORDER_ID_SIZE
     cursor.balances = <SnapshotBalance*>at
-    return at + header.balances * sizeof(SnapshotBalance)
+    at += header.balances * sizeof(SnapshotBalance)
+    cursor.accounts = <SnapshotAccount*>at
 
 
 # Saving
@@ -125,6 +136,8 @@ cdef void count_records(const State* s, SnapshotHeader* header, SnapshotCounts* 
     header.orders = s.pool.live
     for at in range(s.ledger.count):
         header.balances += s.ledger.balances[at].available != 0 or s.ledger.balances[at].held != 0
+    for at in range(1, s.accounts.count + 1):
+        counts.accounts += not is_usual(&s.accounts.records[at])
     for at in range(1, s.pool.unused):
         order = &s.pool.orders[at]
         if order.side != 0:
@@ -250,6 +263,28 @@ cdef void save_balances(const State* s, SnapshotCursor* cursor, uint32_t count) 
     qsort(cursor.balances, count, sizeof(SnapshotBalance), by_owner)
 
 
+cdef int by_account(const void* a, const void* b) noexcept nogil:
+    cdef uint64_t x = (<const SnapshotAccount*>a).account
+    cdef uint64_t y = (<const SnapshotAccount*>b).account
+    return (x > y) - (x < y)
+
+
+cdef void save_accounts(const State* s, SnapshotCursor* cursor, uint32_t count) noexcept nogil:
+    cdef SnapshotAccount* saved = cursor.accounts
+    cdef uint32_t at
+    cdef const Account* record
+    for at in range(1, s.accounts.count + 1):
+        record = &s.accounts.records[at]
+        if is_usual(record):
+            continue
+        saved.account = record.account
+        saved.cancel_after = record.cancel_after
+        saved.maker_share_ppm = record.maker_share_ppm
+        saved.taker_share_ppm = record.taker_share_ppm
+        saved += 1
+    qsort(cursor.accounts, count, sizeof(SnapshotAccount), by_account)
+
+
 cdef int save_state(const State* s, char* at, const SnapshotHeader* header, const SnapshotCounts* counts) noexcept nogil:
     cdef SnapshotCursor cursor
     cdef SnapshotOrder* first
@@ -272,6 +307,7 @@ cdef int save_state(const State* s, char* at, const SnapshotHeader* header, cons
         save_ladder(s, &cursor, &market.above)
         save_ladder(s, &cursor, &market.below)
     save_balances(s, &cursor, header.balances)
+    save_accounts(s, &cursor, counts.accounts)
     return save_children(s, &cursor, header.orders - <uint32_t>(cursor.orders - first))
 
 
@@ -400,7 +436,7 @@ cdef int load_order(State* s, const SnapshotOrder* saved, const SnapshotExtra* e
             market.trailing[market.trailing_count] = index
             market.trailing_count += 1
     if time_in_force_of(order) != GTC:
-        agenda_push(s, attach_extra(s, order).expire_ns, saved.order_id)
+        agenda_push(s, attach_extra(s, order).expire_ns, True, saved.order_id)
     if name != NULL:
         name_order(s, index, name)
     remember(s, order)
@@ -526,6 +562,18 @@ cdef int load_balance(State* s, const SnapshotBalance* saved) noexcept nogil:
     return LOADED
 
 
+cdef int load_account(State* s, const SnapshotAccount* saved) noexcept nogil:
+    if saved.account < FIRST_TRADING_ACCOUNT or s.accounts.slots[account_slot(&s.accounts, saved.account)] != 0:
+        return ABSURD
+    if saved.maker_share_ppm > FEE_SHARE_PPM_MAX or saved.taker_share_ppm > FEE_SHARE_PPM_MAX:
+        return ABSURD
+    if accounts_reserve(&s.accounts) < 0 or tidy_agenda(s) < 0:
+        return NO_MEMORY
+    set_shares(s, saved.account, saved.maker_share_ppm, saved.taker_share_ppm)
+    set_timer(s, open_account(&s.accounts, saved.account), saved.cancel_after)
+    return LOADED
+
+
 cdef int load_state(State* s, const SnapshotHeader* header, const SnapshotCounts* counts, char* at) noexcept nogil:
     # Fill an empty shard.
     cdef SnapshotCursor cursor
@@ -549,6 +597,9 @@ cdef int load_state(State* s, const SnapshotHeader* header, const SnapshotCounts
     for number in range(header.balances):
         if result == LOADED:
             result = load_balance(s, &cursor.balances[number])
+    for number in range(counts.accounts):
+        if result == LOADED:
+            result = load_account(s, &cursor.accounts[number])
     if result == LOADED:
         result = LOADED if links_are_sound(s) else ABSURD
     if result == LOADED:

@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset
 
+from engine.matching.accounts cimport Accounts
 from engine.matching.book cimport Book
 from engine.matching.digest cimport mix
 from engine.matching.ladder cimport Ladder
@@ -15,6 +16,8 @@ from engine.matching.types cimport (
 # One account in one market: found once a command, and from an order without a search.
 cdef struct Trader:
     uint64_t account
+    uint32_t maker_share_ppm   # of the market's fees: copies of the account's
+    uint32_t taker_share_ppm
     int128_t bid_lots          # remaining of its live buys that do not wait for a parent
     uint32_t base_balance      # indexes into the ledger
     uint32_t quote_balance
@@ -64,7 +67,8 @@ cdef struct Market:
 
 cdef struct Due:
     int64_t at_ns
-    uint64_t order_id
+    uint64_t number            # of the order that expires, or of the account whose timer fires
+    bint is_order
 
 cdef struct State:
     OrderPool pool
@@ -75,6 +79,7 @@ cdef struct State:
     uint32_t extra_unused      # first one never used; 0 is nobody's
     uint32_t extra_free
     Ledger ledger
+    Accounts accounts
     Trader* traders
     uint32_t trader_count      # 0 is nobody's
     uint32_t trader_capacity
@@ -96,10 +101,10 @@ cdef struct State:
     uint16_t* touched          # indexes of markets
     uint32_t touched_count
     bint unfinished            # waiting orders are left to fire with the next command
-    Due* agenda                # heap of expiries; an order that has ended is passed over
+    Due* agenda                # heap of timers and expiries; what has changed or ended meanwhile is passed over
     uint32_t agenda_count
     uint32_t agenda_capacity
-    int64_t next_due_ns        # of expiries and auctions
+    int64_t next_due_ns        # of timers, expiries and auctions
     int timed_auctions         # markets whose auction ends by itself
     Event* events
     size_t event_count
@@ -172,18 +177,21 @@ cdef inline int reserve_traders(State* s) noexcept nogil:
             s.trader_slots[trader_slot(s, s.traders[index].account, s.traders[index].market)] = index
     return 0
 
-# The agenda: a binary heap by time, then order id.
+# The agenda: a binary heap by time; at one time timers come first, by account, then expiries, by order id.
 
 cdef inline bint is_before(const Due* a, const Due* b) noexcept nogil:
-    return a.at_ns < b.at_ns or (a.at_ns == b.at_ns and a.order_id < b.order_id)
+    if a.at_ns != b.at_ns:
+        return a.at_ns < b.at_ns
+    return a.number < b.number if a.is_order == b.is_order else b.is_order
 
-cdef inline void agenda_push(State* s, int64_t at_ns, uint64_t order_id) noexcept nogil:
+cdef inline void agenda_push(State* s, int64_t at_ns, bint is_order, uint64_t number) noexcept nogil:
     # Needs a reserve_agenda before.
     cdef uint32_t at = s.agenda_count
     cdef uint32_t above
     cdef Due due
     due.at_ns = at_ns
-    due.order_id = order_id
+    due.is_order = is_order
+    due.number = number
     s.agenda_count += 1
     while at > 0:
         above = (at - 1) // 2

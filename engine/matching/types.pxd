@@ -26,6 +26,8 @@ cdef enum:
     CONFIGURE_MARKET = 10
     SET_MODE = 11
     CLOCK = 12
+    SET_FEES = 13
+    CANCEL_AFTER = 14
 
 cdef enum:
     ASSET_DEFINED = 1
@@ -46,6 +48,9 @@ cdef enum:
     MARKET_CONFIGURED = 16
     MODE_CHANGED = 17
     UNCROSSED = 18
+    FEES_SET = 19
+    CANCEL_AFTER_SET = 20
+    CANCEL_AFTER_FIRED = 21
 
 cdef enum:
     BUY = 1
@@ -106,6 +111,7 @@ cdef enum:
     MARKETS_MAX = 1024
     ASSET_SCALE_MAX = 18
     FEE_PPM_MAX = 100000
+    FEE_SHARE_PPM_MAX = 1000000
     BAND_PPM_MAX = 1000000
     PPM = 1000000
     CASCADE_MAX = 1000
@@ -161,6 +167,7 @@ cdef enum:
     LINKED_ORDER = 4006
     MASS_CANCEL = 4007
     REPLACED = 4008
+    DEAD_MAN_TIMER = 4009
     BY_OPERATOR = 4101
     AUCTION_ENDED = 4102
 
@@ -269,6 +276,12 @@ cdef packed struct ModeCommand:
     int64_t until_ns
     char padding[96]
 
+cdef packed struct FeesCommand:
+    Header header
+    uint32_t maker_share_ppm
+    uint32_t taker_share_ppm
+    char padding[104]
+
 cdef packed struct Event:
     uint8_t kind
     uint8_t side
@@ -341,3 +354,21 @@ cdef packed struct ModeEvent:
     int64_t previous_mode
     int64_t until_ns
     char padding[56]
+
+cdef packed struct FeesEvent:
+    uint8_t kind
+    uint8_t side
+    uint8_t order_type
+    uint8_t time_in_force
+    uint8_t flags
+    uint8_t self_trade
+    uint16_t reason
+    uint64_t sequence
+    int64_t timestamp_ns
+    uint32_t market
+    uint32_t asset
+    uint64_t order_id
+    uint64_t account
+    int64_t maker_share_ppm
+    int64_t taker_share_ppm
+    char padding[72]

@@ -365,8 +365,11 @@ cdef void pass_time(State* s) noexcept nogil:
             due = s.agenda[0]
             if due.at_ns > s.timestamp_ns:
                 break
-            agenda_pop(s)
-            expire(s, &due)
+            if due.is_order:
+                agenda_pop(s)
+                expire(s, &due)
+            else:
+                fire_timers(s, market)
         elif market != NULL and market.auction_end <= s.timestamp_ns:
             set_mode(s, market, OPEN_MODE, 0, AUCTION_ENDED)
         else:
@@ -375,14 +378,16 @@ cdef void pass_time(State* s) noexcept nogil:
     find_next_due(s)
 
 
-cdef inline bint still_expires(const State* s, const Due* due) noexcept nogil:
-    # Whether the order is live still (an id is never given twice).
-    return pool_find(&s.pool, due.order_id) != 0
+cdef inline bint still_due(const State* s, const Due* due) noexcept nogil:
+    # Whether the order is live still (an id is never given twice), or the account's timer set to this time.
+    if due.is_order:
+        return pool_find(&s.pool, due.number) != 0
+    return account_of(&s.accounts, due.number).cancel_after == due.at_ns
 
 
 cdef void expire(State* s, const Due* due) noexcept nogil:
-    if still_expires(s, due):
-        end_order(s, pool_find(&s.pool, due.order_id), EXPIRED)
+    if still_due(s, due):
+        end_order(s, pool_find(&s.pool, due.number), EXPIRED)
 
 
 cdef Market* first_auction(const State* s) noexcept nogil:
@@ -399,26 +404,26 @@ cdef Market* first_auction(const State* s) noexcept nogil:
 
 cdef void find_next_due(State* s) noexcept nogil:
     cdef Market* market = first_auction(s)
-    while s.agenda_count > 0 and not still_expires(s, &s.agenda[0]):
+    while s.agenda_count > 0 and not still_due(s, &s.agenda[0]):
         agenda_pop(s)
     s.next_due_ns = s.agenda[0].at_ns if s.agenda_count > 0 else NS_MAX()
     if market != NULL:
         s.next_due_ns = least(s.next_due_ns, market.auction_end)
 
 
-cdef void schedule(State* s, int64_t at_ns, uint64_t order_id) noexcept nogil:
-    agenda_push(s, at_ns, order_id)
+cdef void schedule(State* s, int64_t at_ns, bint is_order, uint64_t number) noexcept nogil:
+    agenda_push(s, at_ns, is_order, number)
     s.next_due_ns = least(s.next_due_ns, at_ns)
 
 
 cdef int tidy_agenda(State* s) noexcept nogil:
-    # Room for one more expiry: orders that have ended go first, then the heap grows. -1 when there is no memory.
+    # Room for one more: what is due no more goes first, then the heap grows. -1 when there is no memory.
     cdef uint32_t kept = 0
     cdef uint32_t at
     if s.agenda_count < s.agenda_capacity:
         return 0
     for at in range(s.agenda_count):
-        if still_expires(s, &s.agenda[at]):
+        if still_due(s, &s.agenda[at]):
             s.agenda[kept] = s.agenda[at]
             kept += 1
     s.agenda_count = kept

@@ -3,7 +3,7 @@
 from engine.records import FLAG_AUCTION, EventKind, Mode, Reason, Side
 from engine.reference.ending import end_filled, end_other_leg
 from engine.reference.market import Market
-from engine.reference.matching import change_mode, leave_trace, settle
+from engine.reference.matching import change_mode, leave_trace, maker_fee_ppm, settle
 from engine.reference.orders import Order
 from engine.reference.state import State
 
@@ -66,7 +66,7 @@ def uncross(state: State, market: Market) -> None:
         lots = min(bid.remaining_lots, ask.remaining_lots, volume_lots)
         end_other_leg(state, bid)
         end_other_leg(state, ask)
-        settle(state, bid, ask, price_ticks, lots, bid.flags | FLAG_AUCTION, market.terms.maker_fee_ppm)
+        settle(state, bid, ask, price_ticks, lots, bid.flags | FLAG_AUCTION, maker_fee_ppm(state, bid))
         volume_lots -= lots
         for order in (bid, ask):
             _show_the_rest(state, order)

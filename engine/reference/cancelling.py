@@ -1,8 +1,8 @@
-"""CANCEL, CANCEL_REPLACE and MASS_CANCEL."""
+"""CANCEL, CANCEL_REPLACE, MASS_CANCEL and CANCEL_AFTER."""
 
 from collections.abc import Callable
 
-from engine.records import FLAG_ALLOW_FAILURE, EventKind, Mode, Reason, Side
+from engine.records import FLAG_ALLOW_FAILURE, REVENUE_ACCOUNT, EventKind, Mode, Reason, Side
 from engine.reference.codec import OrderCommand
 from engine.reference.ending import end
 from engine.reference.orders import Order
@@ -57,12 +57,18 @@ def mass_cancel(state: State, c: OrderCommand) -> None:
         for order in state.live_orders(c.account, c.market)
         if is_in_scope(order) and state.market(order).mode is not Mode.HALTED
     ]
-    ended = 0
-    for order in found:
-        if order.order_id in state.orders:  # not ended meanwhile as another's leg or child
-            end(state, order, Reason.MASS_CANCEL)
-            ended += 1
+    ended = _end_all(state, found, Reason.MASS_CANCEL)
     state.emit(EventKind.MASS_CANCELLED, market=c.market, side=c.side, quantity_lots=ended)
+
+
+def _end_all(state: State, orders: list[Order], reason: Reason) -> int:
+    """The orders end; how many did for this reason."""
+    ended = 0
+    for order in orders:
+        if order.order_id in state.orders:  # not ended meanwhile as another's leg or child
+            end(state, order, reason)
+            ended += 1
+    return ended
 
 
 def _why_no_scope(state: State, c: OrderCommand) -> Reason:
@@ -87,3 +93,23 @@ def _scope(c: OrderCommand) -> Callable[[Order], bool]:
         return side_fits and price_fits and order.client_order_id.startswith(prefix)
 
     return is_in_scope
+
+
+def cancel_after(state: State, c: OrderCommand) -> None:
+    """CANCEL_AFTER."""
+    if c.account <= REVENUE_ACCOUNT:
+        state.reject(Reason.ACCOUNT_INVALID)
+    elif c.expire_ns != 0 and c.expire_ns <= c.timestamp_ns:
+        state.reject(Reason.EXPIRE_TIME_INVALID)
+    else:
+        state.timers.pop(c.account, None)
+        if c.expire_ns != 0:
+            state.timers[c.account] = c.expire_ns
+        state.emit(EventKind.CANCEL_AFTER_SET, expire_ns=c.expire_ns)
+
+
+def fire_timer(state: State, account: int) -> None:
+    """The account was not heard of in time: whatever it has live ends, in halted markets too."""
+    due_ns = state.timers.pop(account)
+    ended = _end_all(state, state.live_orders(account), Reason.DEAD_MAN_TIMER)
+    state.emit(EventKind.CANCEL_AFTER_FIRED, account=account, expire_ns=due_ns, quantity_lots=ended)

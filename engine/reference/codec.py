@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from engine.records import EVENT, MODE_EVENT, ORDER_EVENT, CommandKind, EventKind
+from engine.records import EVENT, FEES_EVENT, MODE_EVENT, ORDER_EVENT, CommandKind, EventKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderCommand(Command):
-    """PLACE, CANCEL, AMEND, CANCEL_REPLACE and MASS_CANCEL."""
+    """PLACE, CANCEL, AMEND, CANCEL_REPLACE, MASS_CANCEL and CANCEL_AFTER."""
 
     order_id: int
     market: int
@@ -107,6 +107,14 @@ class ModeCommand(Command):
     until_ns: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeesCommand(Command):
+    """SET_FEES."""
+
+    maker_share_ppm: int
+    taker_share_ppm: int
+
+
 AnyCommand = TypeVar("AnyCommand", bound=Command)
 
 # What PLACE did not know in version 1; self_trade and contingency of the header besides.
@@ -137,10 +145,17 @@ def _as_version_1(command: AnyCommand) -> AnyCommand:
     return known
 
 
+_EVENT_LAYOUTS = {
+    EventKind.TRADED: EVENT,
+    EventKind.PREVENTED: EVENT,
+    EventKind.MODE_CHANGED: MODE_EVENT,
+    EventKind.FEES_SET: FEES_EVENT,
+}
+
+
 def encode_event(kind: EventKind, values: dict[str, int]) -> bytes:
     """One record of `EVENT_SIZE` bytes: the kind, `values` in the layout of the kind, and zeros."""
-    layout = {EventKind.TRADED: EVENT, EventKind.PREVENTED: EVENT, EventKind.MODE_CHANGED: MODE_EVENT}
-    event: Any = np.zeros(1, dtype=layout.get(kind, ORDER_EVENT))
+    event: Any = np.zeros(1, dtype=_EVENT_LAYOUTS.get(kind, ORDER_EVENT))
     event["kind"] = kind
     for name, value in values.items():
         event[name] = value

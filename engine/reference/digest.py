@@ -18,6 +18,8 @@ def digest(state: State) -> int:
     total += sum(_item(3, asset.asset, asset.scale) for asset in state.assets)
     for (account, asset), (available, held) in state.ledger.balances().items():
         total += _item(2, account, asset, *_halves(available), *_halves(held))
+    total += sum(_item(11, account, *shares) for account, shares in state.fee_shares.items())
+    total += sum(_item(12, account, expire_ns) for account, expire_ns in state.timers.items())
     total += _item(5, state.sequence) if state.sequence else 0
     total += _item(6, state.trades) if state.trades else 0
     return total & _MASK

@@ -2,6 +2,7 @@
 
 from engine.records import (
     ASSET_COMMAND,
+    FEES_COMMAND,
     MARKET_COMMAND,
     MARKET_TERMS_COMMAND,
     MODE_COMMAND,
@@ -14,6 +15,7 @@ from engine.reference import amending, cancelling, operating, placing
 from engine.reference.codec import (
     AssetCommand,
     Command,
+    FeesCommand,
     MarketCommand,
     ModeCommand,
     OrderCommand,
@@ -32,6 +34,7 @@ _ORDER_COMMANDS = {
     CommandKind.AMEND: amending.amend,
     CommandKind.CANCEL_REPLACE: cancelling.cancel_replace,
     CommandKind.MASS_CANCEL: cancelling.mass_cancel,
+    CommandKind.CANCEL_AFTER: cancelling.cancel_after,
 }
 
 
@@ -52,6 +55,8 @@ def execute(state: State, header: Command, record: bytes) -> None:
             operating.set_mode(state, decode(record, MODE_COMMAND, ModeCommand))
         case CommandKind.DEPOSIT | CommandKind.WITHDRAW:
             operating.transfer(state, decode(record, TRANSFER_COMMAND, TransferCommand))
+        case CommandKind.SET_FEES:
+            operating.set_fees(state, decode(record, FEES_COMMAND, FeesCommand))
         case CommandKind.CLOCK:
             pass
         case _:

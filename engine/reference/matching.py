@@ -3,7 +3,7 @@
 from itertools import groupby
 
 from engine.records import BandAction, EventKind, Mode, Reason, SelfTrade
-from engine.reference.definitions import fee
+from engine.reference.definitions import PPM, fee
 from engine.reference.ending import end, end_filled, end_other_leg
 from engine.reference.market import Market
 from engine.reference.orders import LIMITED, Order, opposite
@@ -171,9 +171,8 @@ def _decrement(state: State, order: Order, lots: int, price_ticks: int) -> int:
 
 def _trade(state: State, taker: Order, maker: Order) -> None:
     """As much as both have, at the maker's price."""
-    terms = state.market(taker).terms
     lots = min(taker.remaining_lots, maker.shown_lots)
-    settle(state, taker, maker, maker.price_ticks, lots, taker.flags, terms.taker_fee_ppm)
+    settle(state, taker, maker, maker.price_ticks, lots, taker.flags, taker_fee_ppm(state, taker))
     maker.visible_lots -= lots if maker.display_lots else 0
     if maker.remaining_lots == 0:
         end_filled(state, maker)
@@ -181,14 +180,22 @@ def _trade(state: State, taker: Order, maker: Order) -> None:
         _refresh(state, maker)
 
 
-def settle(
-    state: State, taker: Order, maker: Order, price_ticks: int, lots: int, flags: int, taker_fee_ppm: int
-) -> None:
+def maker_fee_ppm(state: State, order: Order) -> int:
+    """The account's share of what the market takes of whoever rested."""
+    return state.market(order).terms.maker_fee_ppm * state.shares_of(order.account)[0] // PPM
+
+
+def taker_fee_ppm(state: State, order: Order) -> int:
+    """The account's share of what the market takes of whoever did not rest."""
+    return state.market(order).terms.taker_fee_ppm * state.shares_of(order.account)[1] // PPM
+
+
+def settle(state: State, taker: Order, maker: Order, price_ticks: int, lots: int, flags: int, taker_ppm: int) -> None:
     """Two orders trade: lots, money, fees and the event. The price may be better than either limit."""
     market = state.market(taker)
     notional, base_units = market.notional(price_ticks, lots), market.base_units(lots)
     taker_pays, maker_pays = (notional, base_units) if taker.is_buy else (base_units, notional)
-    taker_fee, maker_fee = fee(maker_pays, taker_fee_ppm), fee(taker_pays, market.terms.maker_fee_ppm)
+    taker_fee, maker_fee = fee(maker_pays, taker_ppm), fee(taker_pays, maker_fee_ppm(state, maker))
     hold_released = _pay(state, taker, maker, lots, taker_pays, maker_fee)
     _pay(state, maker, taker, lots, maker_pays, taker_fee)
     state.trades += 1

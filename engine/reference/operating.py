@@ -1,8 +1,15 @@
-"""What operators do: definitions, terms and modes of markets, money in and out."""
+"""What operators do: definitions, terms and modes of markets, fees of accounts, money in and out."""
 
-from engine.records import REVENUE_ACCOUNT, UNITS_MAX, CommandKind, EventKind, Mode, Reason
+from engine.records import FEE_SHARE_PPM_MAX, REVENUE_ACCOUNT, UNITS_MAX, CommandKind, EventKind, Mode, Reason
 from engine.reference.auction import leave_auction
-from engine.reference.codec import AssetCommand, MarketCommand, ModeCommand, TermsCommand, TransferCommand
+from engine.reference.codec import (
+    AssetCommand,
+    FeesCommand,
+    MarketCommand,
+    ModeCommand,
+    TermsCommand,
+    TransferCommand,
+)
 from engine.reference.definitions import Asset, Definition, Terms, asset_is_valid, definition_is_valid, terms_are_valid
 from engine.reference.market import Market
 from engine.reference.matching import change_mode
@@ -70,6 +77,18 @@ def _why_no_mode(state: State, c: ModeCommand) -> Reason:
         return Reason.MODE_INVALID
     ends = c.mode == Mode.AUCTION and c.until_ns > c.timestamp_ns
     return Reason.NONE if c.until_ns == 0 or ends else Reason.EXPIRE_TIME_INVALID
+
+
+def set_fees(state: State, c: FeesCommand) -> None:
+    """SET_FEES."""
+    if c.account <= REVENUE_ACCOUNT:
+        state.reject(Reason.ACCOUNT_INVALID)
+    elif max(c.maker_share_ppm, c.taker_share_ppm) > FEE_SHARE_PPM_MAX:
+        state.reject(Reason.DEFINITION_INVALID)
+    else:
+        state.set_shares(c.account, (c.maker_share_ppm, c.taker_share_ppm))
+        shares = {"maker_share_ppm": c.maker_share_ppm, "taker_share_ppm": c.taker_share_ppm}
+        state.emit(EventKind.FEES_SET, **shares)
 
 
 def transfer(state: State, c: TransferCommand) -> None:

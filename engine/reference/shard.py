@@ -65,7 +65,7 @@ class Shard:
 
     @property
     def next_due_ns(self) -> int | None:
-        """When time alone will next change something: an order expires or an auction ends. None: never.
+        """When time alone will next change something: a timer fires, an order expires, an auction ends. None: never.
 
         -2**63, which is at once, when the last command left waiting orders to fire.
         """
@@ -96,6 +96,14 @@ class Shard:
     def balances(self) -> dict[tuple[int, int], tuple[int, int]]:
         """(account, asset) -> (available, held) of every balance that is not zero in both parts."""
         return self._state.ledger.balances()
+
+    def cancel_after(self, account: int) -> int:
+        """When the account's dead-man timer fires, in Unix ns; 0: it has none."""
+        return self._state.timers.get(account, 0)
+
+    def fee_shares(self, account: int) -> tuple[int, int]:
+        """(maker_share_ppm, taker_share_ppm): what the account pays of the markets' fees, in millionths."""
+        return self._state.shares_of(account)
 
     def definitions(self) -> list[bytes]:
         """Command records as accepted: assets, markets, the last CONFIGURE_MARKET of every configured market."""

@@ -38,6 +38,8 @@ def save(state: State) -> bytes:
             "records": [record.hex() for _, record in sorted(state.records.items())],
             "markets": [list(market.state) for market in state.markets],
             "orders": [_order_values(order) for order in state.live_orders()],
+            "fee_shares": [(account, *shares) for account, shares in sorted(state.fee_shares.items())],
+            "timers": sorted(state.timers.items()),
             "balances": [(*key, *amounts) for key, amounts in state.ledger.balances().items()],
         }
     )
@@ -59,6 +61,8 @@ def load(data: bytes) -> State:
         state.orders[order.order_id] = order
         if order.resting:
             state.market(order).book.add(order)
+    state.fee_shares = {account: (maker, taker) for account, maker, taker in values["fee_shares"]}
+    state.timers = dict(values["timers"])
     for account, asset, available, held in values["balances"]:
         state.ledger.put(account, asset, available, held)
     return state

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from engine.records import CommandKind, EventKind, Reason, Side
+from engine.records import FEE_SHARE_PPM_MAX, CommandKind, EventKind, Reason, Side
 from engine.reference.codec import Command, encode_event
 from engine.reference.definitions import Asset
 from engine.reference.ledger import Ledger
@@ -10,6 +10,7 @@ from engine.reference.market import Market
 from engine.reference.orders import FOR_PARENT, Order
 
 FLAGS_OF_LIVE_ORDERS = 3  # FLAG_POST_ONLY, FLAG_SLIDE
+WHOLE_FEES = (FEE_SHARE_PPM_MAX, FEE_SHARE_PPM_MAX)
 
 
 class State:
@@ -22,6 +23,8 @@ class State:
         self.markets: list[Market] = []
         self.orders: dict[int, Order] = {}
         self.ledger = Ledger()
+        self.fee_shares: dict[int, tuple[int, int]] = {}  # account -> maker's, taker's, in millionths; not of all
+        self.timers: dict[int, int] = {}  # account -> when its orders end
         self.records: dict[tuple[CommandKind, int], bytes] = {}
         # While a command is executed:
         self.timestamp_ns = 0
@@ -92,6 +95,16 @@ class State:
         if order.resting:
             self.market(order).book.remove(order)
             order.resting = False
+
+    def shares_of(self, account: int) -> tuple[int, int]:
+        """What the account pays of the markets' fees as maker and as taker, in millionths."""
+        return self.fee_shares.get(account, WHOLE_FEES)
+
+    def set_shares(self, account: int, shares: tuple[int, int]) -> None:
+        """Let the account pay these shares from now on."""
+        self.fee_shares.pop(account, None)
+        if shares != WHOLE_FEES:
+            self.fee_shares[account] = shares
 
     # What orders need held
 

@@ -10,6 +10,7 @@ from engine.records import (
     ASSET_COMMAND,
     COMMAND_SIZE,
     DAY_NS,
+    FEES_COMMAND,
     FLAG_ALLOW_FAILURE,
     FLAG_POST_ONLY,
     FLAG_SLIDE,
@@ -341,6 +342,17 @@ def transfers() -> st.SearchStrategy[bytes]:
     return st.builds(commands.record, kinds, account=ACCOUNTS, asset=st.integers(1, 3), amount=amounts)
 
 
+def fees() -> st.SearchStrategy[bytes]:
+    """Shares of fees, most of them allowed."""
+    shares = st.sampled_from([0, 1, 333_333, 999_999, 1_000_000]) | st.integers(0, 1_000_001)
+    return st.builds(commands.set_fees, ACCOUNTS | st.integers(0, 1), shares, shares)
+
+
+def timers() -> st.SearchStrategy[bytes]:
+    """Dead-man timers that run out when orders expire too, or are off."""
+    return st.builds(commands.cancel_after, ACCOUNTS, EXPIRIES | EXPIRIES | st.just(0))
+
+
 def definitions() -> st.SearchStrategy[bytes]:
     """Definitions that come next in a shard that began with DEFINITIONS, if there was none since."""
     asset = commands.define_asset(4, "DOGE")
@@ -354,7 +366,7 @@ _ODD_VALUES: dict[str, st.SearchStrategy[int] | st.SearchStrategy[bytes]] = {
     "client_order_id": st.binary(max_size=36),
     "reference": st.binary(max_size=36),
     "version": st.sampled_from([0, 1, 1, 2, 3, 255]),
-    "kind": st.sampled_from([0, 13, 255]),
+    "kind": st.sampled_from([0, max(CommandKind) + 1, 255]),
 }
 
 
@@ -375,7 +387,10 @@ def garbage() -> st.SearchStrategy[bytes]:
     """Any bytes, half of them with the header of a command."""
     anything = st.binary(min_size=COMMAND_SIZE, max_size=COMMAND_SIZE)
     headed = st.builds(
-        lambda version, kind, body: bytes([version, kind]) + body[2:], st.integers(0, 3), st.integers(0, 13), anything
+        lambda version, kind, body: bytes([version, kind]) + body[2:],
+        st.integers(0, 3),
+        st.integers(0, max(CommandKind) + 1),
+        anything,
     )
     return anything | headed
 
@@ -383,6 +398,7 @@ def garbage() -> st.SearchStrategy[bytes]:
 def odd_orders() -> st.SearchStrategy[bytes]:
     """Orders, amends, replacements and mass cancels that are wrong."""
     kinds = [CommandKind.PLACE, CommandKind.AMEND, CommandKind.CANCEL_REPLACE, CommandKind.MASS_CANCEL]
+    kinds.append(CommandKind.CANCEL_AFTER)
     other = st.builds(lambda order, kind: commands.override(order, kind=kind), any_orders(), st.sampled_from(kinds))
     return st.one_of(with_an_odd_field(any_orders(), ORDER_COMMAND), with_an_odd_field(other, ORDER_COMMAND))
 
@@ -393,6 +409,8 @@ def odd_commands() -> st.SearchStrategy[bytes]:
     markets = definitions().filter(lambda command: command[1] == CommandKind.DEFINE_MARKET)
     return st.one_of(
         transfers(),
+        fees(),
+        timers(),
         definitions(),
         garbage(),
         st.just(commands.clock()),
@@ -402,6 +420,7 @@ def odd_commands() -> st.SearchStrategy[bytes]:
         with_an_odd_field(markets, MARKET_COMMAND),
         with_an_odd_field(terms(), MARKET_TERMS_COMMAND),
         with_an_odd_field(modes(), MODE_COMMAND),
+        with_an_odd_field(fees(), FEES_COMMAND),
     )
 
 

@@ -118,9 +118,13 @@ class EnginesAgree(RuleBasedStateMachine):
     def cancel_many(self, command: bytes) -> None:
         self.send(command)
 
-    @rule(command=strategies.modes() | strategies.terms())
+    @rule(command=strategies.modes() | strategies.terms() | strategies.fees())
     def the_operator_acts(self, command: bytes) -> None:
         self.send(command)
+
+    @rule(batch=st.lists(strategies.timers(), min_size=1, max_size=3))
+    def dead_man_timers(self, batch: list[bytes]) -> None:
+        self.send(*batch)
 
     @rule(step_ns=st.sampled_from([SECOND, 3 * SECOND, 10 * SECOND]))
     def time_passes(self, step_ns: int) -> None:
@@ -154,6 +158,9 @@ class EnginesAgree(RuleBasedStateMachine):
         assert self.matching.next_due_ns == self.reference.next_due_ns
         assert self.matching.balances() == self.reference.balances()
         assert self.matching.orders() == self.reference.orders()
+        for account in range(1, 7):
+            assert self.matching.cancel_after(account) == self.reference.cancel_after(account)
+            assert self.matching.fee_shares(account) == self.reference.fee_shares(account)
         for market in self.audit.markets:
             for question in ("book", "depth", "state", "indicative", "checksum"):
                 assert getattr(self.matching, question)(market) == getattr(self.reference, question)(market)

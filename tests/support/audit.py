@@ -29,7 +29,7 @@ from tests.support.commands import Event, read_command
 from tests.support.followed import PARENT, TRIGGER, Followed, FollowedMarket, ends_by_self_trade, left_to_fire
 
 _STARTS = {EventKind.ACCEPTED, EventKind.TRIGGERED, EventKind.ACTIVATED, EventKind.AMENDED, EventKind.UNCROSSED}
-_OF_THEIR_OWN = {Reason.EXPIRED, Reason.CANCELLED_BY_OWNER, Reason.MASS_CANCEL, Reason.REPLACED}
+_OF_THEIR_OWN = {Reason.EXPIRED, Reason.CANCELLED_BY_OWNER, Reason.MASS_CANCEL, Reason.REPLACED, Reason.DEAD_MAN_TIMER}
 
 
 class Audit(AuditedState):
@@ -61,6 +61,9 @@ class Audit(AuditedState):
             EventKind.UNCROSSED: self._uncross,
             EventKind.MODE_CHANGED: self._change_mode,
             EventKind.MASS_CANCELLED: self._mass_cancelled,
+            EventKind.FEES_SET: self._set_fees,
+            EventKind.CANCEL_AFTER_SET: self._set_timer,
+            EventKind.CANCEL_AFTER_FIRED: self._timer_fired,
         }
 
     def follow(self, command: bytes, events: list[Event]) -> None:
@@ -87,6 +90,8 @@ class Audit(AuditedState):
             assert (
                 not order.expires or order.expire_ns > self.timestamp_ns or order.order_id == self._command["sequence"]
             )
+        for account, expire_ns in self.timers.items():
+            assert expire_ns > self.timestamp_ns or account == self._command["account"]
         for market in self.markets.values():
             assert not market.auction_end_ns or market.auction_end_ns > min(self.timestamp_ns, 2**63 - 2)
 
@@ -282,15 +287,21 @@ class Audit(AuditedState):
         market, price, lots = self.markets[taker.market], event.price_ticks, event.quantity_lots
         given, taken = market.worth(taker, price, lots), market.worth(maker, price, lots)
         assert event.amount == price * lots * market.terms["tick_lot_units"]
-        taker_ppm = market.terms["maker_fee_ppm" if event.flags & FLAG_AUCTION else "taker_fee_ppm"]
-        assert event.taker_fee == taken * taker_ppm // 1_000_000
-        assert event.maker_fee == given * market.terms["maker_fee_ppm"] // 1_000_000
+        assert event.taker_fee == taken * self._fee_ppm(taker, is_maker=bool(event.flags & FLAG_AUCTION)) // 1_000_000
+        assert event.maker_fee == given * self._fee_ppm(maker, is_maker=True) // 1_000_000
         self._pay(taker, maker, given, event.maker_fee)
         self._pay(maker, taker, taken, event.taker_fee)
         held_at = taker.price_ticks if taker.order_type != OrderType.MARKET else 0
         better = held_at - price if taker.side == Side.BUY and held_at else 0
         assert event.hold_released == better * lots * market.terms["tick_lot_units"]
         self.hold(taker, -event.hold_released)
+
+    def _fee_ppm(self, order: Followed, *, is_maker: bool) -> int:
+        share_of_maker, share_of_taker = self.fee_shares.get(order.account, (1_000_000, 1_000_000))
+        terms = self.markets[order.market].terms
+        if is_maker:
+            return int(terms["maker_fee_ppm"]) * share_of_maker // 1_000_000
+        return int(terms["taker_fee_ppm"]) * share_of_taker // 1_000_000
 
     def _pay(self, payer: Followed, receiver: Followed, amount: int, fee: int) -> None:
         asset = self.markets[payer.market].asset_of(payer)
@@ -349,6 +360,8 @@ class Audit(AuditedState):
             assert order.expires and order.expire_ns <= self.timestamp_ns
         if reason is Reason.MASS_CANCEL:
             assert self._in_scope(order)
+        if reason is Reason.DEAD_MAN_TIMER:
+            assert self.timers[order.account] == min(self._due_first()), "the timer that is due first fires first"
         goes_on_alone = reason is Reason.LINKED_ORDER and order.waiting != PARENT
         if other and not goes_on_alone:
             self._doomed[other.order_id] = Reason.LINKED_ORDER
@@ -418,6 +431,32 @@ class Audit(AuditedState):
     def _mass_cancelled(self, event: Event) -> None:
         left = [order.order_id for order in self.orders.values() if self._in_scope(order)]
         assert not left, f"these are left in the scope of a mass cancel: {left}"
+
+    # Accounts
+
+    def _set_fees(self, event: Event) -> None:
+        assert event.account == self._command["account"] > REVENUE_ACCOUNT
+        self.fee_shares[event.account] = event.maker_share_ppm, event.taker_share_ppm
+
+    def _set_timer(self, event: Event) -> None:
+        assert event.account == self._command["account"] > REVENUE_ACCOUNT
+        assert event.expire_ns == self._command["expire_ns"]
+        self.timers.pop(event.account, None)
+        if event.expire_ns:
+            self.timers[event.account] = event.expire_ns
+
+    def _timer_fired(self, event: Event) -> None:
+        assert event.expire_ns == self.timers[event.account] <= self.timestamp_ns
+        assert (event.expire_ns, event.account) == min((at_ns, owner) for owner, at_ns in self.timers.items())
+        left = [order.order_id for order in self.orders.values() if order.account == event.account]
+        assert not left, f"these are left of an account whose timer fired: {left}"
+        del self.timers[event.account]
+
+    def _due_first(self) -> list[int]:
+        """When timers, expiries and auction ends are due."""
+        expiries = [order.expire_ns for order in self.orders.values() if order.expires]
+        ends = [market.auction_end_ns for market in self.markets.values() if market.auction_end_ns]
+        return [*self.timers.values(), *expiries, *ends]
 
     # Markets
 

@@ -19,6 +19,8 @@ class AuditedState:
         self.available: defaultdict[tuple[int, int], int] = defaultdict(int)
         self.held: defaultdict[tuple[int, int], int] = defaultdict(int)
         self.trades = 0
+        self.fee_shares: dict[int, tuple[int, int]] = {}  # account -> maker's, taker's; what was said last
+        self.timers: dict[int, int] = {}  # account -> when its orders end
         self.fires_later = False  # the last command was cut off by CASCADE_MAX
 
     def in_book(self, market: int, side: int = 0) -> list[Followed]:
@@ -51,6 +53,9 @@ class AuditedState:
             assert shard.state(market.number) == market.as_market_state()
             self._check_book(shard, market)
             self._check_waiting(market)
+        assert all(shard.fee_shares(account) == shares for account, shares in self.fee_shares.items())
+        accounts = {order.account for order in self.orders.values()} | self.timers.keys() | self.fee_shares.keys()
+        assert all(shard.cancel_after(account) == self.timers.get(account, 0) for account in accounts)
         assert shard.next_due_ns == min(self._due(), default=None)
 
     def _check_balances(self, shard: Shard) -> None:
@@ -100,4 +105,5 @@ class AuditedState:
                 yield AT_ONCE_NS
             if market.auction_end_ns:
                 yield market.auction_end_ns
+        yield from self.timers.values()
         yield from (order.expire_ns for order in self.orders.values() if order.expires)

@@ -12,6 +12,8 @@ from engine.records import (
     COMMAND_SIZE,
     EVENT,
     EVENT_SIZE,
+    FEES_COMMAND,
+    FEES_EVENT,
     LAYOUT_VERSION,
     MARKET_COMMAND,
     MARKET_TERMS_COMMAND,
@@ -34,6 +36,7 @@ LAYOUTS: dict[int, np.dtype[np.void]] = {
     CommandKind.WITHDRAW: TRANSFER_COMMAND,
     CommandKind.CONFIGURE_MARKET: MARKET_TERMS_COMMAND,
     CommandKind.SET_MODE: MODE_COMMAND,
+    CommandKind.SET_FEES: FEES_COMMAND,
 }
 _SEQUENCE_AT = ORDER_COMMAND.fields["sequence"][1]  # type: ignore[index]
 _TIMESTAMP_AT = ORDER_COMMAND.fields["timestamp_ns"][1]  # type: ignore[index]
@@ -116,6 +119,16 @@ def mass_cancel(
     """Zero (or nothing): any. `low` to `high`: limit prices, in ticks."""
     scope = {"account": account, "market": market, "side": side, "client_order_id": prefix}
     return record(CommandKind.MASS_CANCEL, **scope, price_ticks=low, trigger_price_ticks=high)
+
+
+def cancel_after(account: int, expire_ns: int) -> bytes:
+    """The account's dead-man timer; 0: none."""
+    return record(CommandKind.CANCEL_AFTER, account=account, expire_ns=expire_ns)
+
+
+def set_fees(account: int, maker_share_ppm: int, taker_share_ppm: int) -> bytes:
+    shares = {"maker_share_ppm": maker_share_ppm, "taker_share_ppm": taker_share_ppm}
+    return record(CommandKind.SET_FEES, account=account, **shares)
 
 
 def override(command: bytes, **fields: Any) -> bytes:
@@ -210,11 +223,19 @@ class Event(NamedTuple):
     previous_mode: int = 0
     until_ns: int = 0
     reference_price_ticks: int = 0
+    # FEES_EVENT
+    maker_share_ppm: int = 0
+    taker_share_ppm: int = 0
     padding: bytes = b""
 
 
-VIEWS = {EventKind.TRADED: EVENT, EventKind.PREVENTED: EVENT, EventKind.MODE_CHANGED: MODE_EVENT}
-assert all(set(view.names or ()) <= set(Event._fields) for view in (EVENT, ORDER_EVENT, MODE_EVENT))
+VIEWS = {
+    EventKind.TRADED: EVENT,
+    EventKind.PREVENTED: EVENT,
+    EventKind.MODE_CHANGED: MODE_EVENT,
+    EventKind.FEES_SET: FEES_EVENT,
+}
+assert all(set(view.names or ()) <= set(Event._fields) for view in (ORDER_EVENT, *VIEWS.values()))
 
 
 def read_events(data: bytes) -> list[Event]:

@@ -100,6 +100,8 @@ class _Flow:
             self._mode: 9,
             self._configure: 7,
             self._transfer: 20,
+            self._fees: 6,
+            self._timer: 12,
             self._clock: 10,
             self._odd: 25,
             self._garbage: 6,
@@ -375,6 +377,16 @@ class _Flow:
         amount = self._random.randint(1, 5_000)
         self._append(build(account, asset, amount), None)
 
+    def _fees(self) -> None:
+        shares = [self._pick((1_000_000, 1), (0, 1), (self._random.randint(1, 999_999), 3)) for _ in range(2)]
+        self._append(commands.set_fees(self._random.choice((*ACCOUNTS, 1)), *shares), None)
+
+    def _timer(self) -> None:
+        """Set, set again, turned off; now and then too late."""
+        later_ns = self._pick((self._random.randint(1, 6) * _SECOND, 8), (self._random.randint(1, 10**6), 2), (-1, 1))
+        expire_ns = self._pick((self._now_ns + later_ns, 6), (0, 1))
+        self._append(commands.cancel_after(self._random.choice(ACCOUNTS), expire_ns), None)
+
     def _clock(self) -> None:
         self._now_ns += self._pick((_SECOND, 8), (30 * _SECOND, 2))
         self._append(commands.clock(), None)
@@ -399,7 +411,7 @@ class _Flow:
     def _garbage(self) -> None:
         garbage = self._random.randbytes(COMMAND_SIZE)
         if self._chance(0.5):
-            garbage = bytes([self._random.randint(0, 3), self._random.randint(0, 13)]) + garbage[2:]
+            garbage = bytes([self._random.randint(0, 3), self._random.randint(0, max(CommandKind) + 1)]) + garbage[2:]
         self._append(garbage, None)
 
 

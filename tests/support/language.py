@@ -3,6 +3,8 @@
     asset USD scale=2                       market BTC/USD lot_units=10 maker_fee_ppm=1000
     deposit alice 100 USD                   withdraw alice 100 USD
     mode BTC/USD auction until 5s           configure BTC/USD band_ppm=50000 open_orders_max=3
+    fees alice 500000 250000                maker's and taker's share, in millionths
+    cancel-after alice 5s                   a dead-man timer; off: cancel-after alice off
     clock                                   bytes 0105...     (a whole record, in hexadecimal)
 
     buy alice 5 BTC/USD @ 100               limit            sell bob 5 BTC/USD @ market        market
@@ -134,6 +136,10 @@ def _command(words: list[str], names: Names) -> bytes:
         case ["deposit" | "withdraw" as verb, account, amount, asset]:
             build = commands.deposit if verb == "deposit" else commands.withdraw
             return build(names.number("account", account), names.number("asset", asset), int(amount))
+        case ["fees", account, maker_share, taker_share]:
+            return commands.set_fees(names.number("account", account), int(maker_share), int(taker_share))
+        case ["cancel-after", account, time]:
+            return commands.cancel_after(names.number("account", account), 0 if time == "off" else parse_time(time))
         case ["asset" | "market" | "configure" | "mode", *_]:
             return _operator_command(words, names)
     return _order_command(words, names)
@@ -311,6 +317,10 @@ def _write_words(command: bytes, names: Names) -> str:
         case CommandKind.SET_MODE if fields["mode"] in set(Mode):
             until = f" until {write_time(fields['until_ns'])}" if fields["until_ns"] else ""
             return f"mode {market} {_word(_MODES, fields['mode'])}{until}"
+        case CommandKind.SET_FEES:
+            return f"fees {account} {fields['maker_share_ppm']} {fields['taker_share_ppm']}"
+        case CommandKind.CANCEL_AFTER:
+            return f"cancel-after {account} {write_time(fields['expire_ns']) if fields['expire_ns'] else 'off'}"
         case CommandKind.CLOCK:
             return "clock"
         case CommandKind.PLACE | CommandKind.CANCEL_REPLACE if fields["side"] in set(Side):

@@ -34,6 +34,8 @@ MADE = [
     (commands.deposit(7, 2, 5, b"wire-9"), readable.deposit(7, 2, 5, b"wire-9")),
     (commands.withdraw(7, 2, 5), readable.withdraw(7, 2, 5)),
     (commands.cancel(7, 5), readable.cancel(7, 5)),
+    (commands.cancel_after(7, 9), readable.cancel_after(7, 9)),
+    (commands.set_fees(7, 500_000, 0), readable.set_fees(7, 500_000, 0)),
     (
         commands.place(7, 3, 2, 6, 4, 3, 123, 456, b"my-order", **_ORDER),
         readable.place(7, 3, 2, 123, 456, **_PLACED),
@@ -57,7 +59,7 @@ def test_the_c_records_have_the_declared_sizes() -> None:
 def test_every_command_has_one_size_and_every_event_has_one() -> None:
     declared = [value for value in vars(records).values() if isinstance(value, np.dtype)]
     assert {value.itemsize for value in declared} == {records.COMMAND_SIZE, records.EVENT_SIZE}
-    assert len(declared) == 9
+    assert len(declared) == 11
 
 
 @pytest.mark.parametrize(("made", "declared"), MADE, ids=lambda record: CommandKind(record[1]).name)
@@ -99,6 +101,8 @@ def test_an_event_reads_the_same_by_struct_and_by_the_view_of_its_kind(kind: Eve
     rows[:, 7::8] &= 0x3F  # no number so large that its sign would count
     if kind is EventKind.MODE_CHANGED:
         rows[:, records.EVENT_SIZE - 56 :] = 0
+    if kind is EventKind.FEES_SET:
+        rows[:, records.EVENT_SIZE - 72 :] = 0
     by_struct = list(events.read_events(data.tobytes()))
     by_numpy = readable.read_events(data.tobytes())
     view = readable.VIEWS.get(kind, records.ORDER_EVENT)

@@ -15,6 +15,8 @@ from engine.records import (
     COMMAND_SIZE,
     EVENT,
     EVENT_SIZE,
+    FEES_COMMAND,
+    FEES_EVENT,
     MARKET_COMMAND,
     MARKET_TERMS_COMMAND,
     MODE_COMMAND,
@@ -34,6 +36,7 @@ _COMMANDS: dict[int, Layout] = {
     CommandKind.DEFINE_MARKET: MARKET_COMMAND,
     CommandKind.CONFIGURE_MARKET: MARKET_TERMS_COMMAND,
     CommandKind.SET_MODE: MODE_COMMAND,
+    CommandKind.SET_FEES: FEES_COMMAND,
     CommandKind.DEPOSIT: TRANSFER_COMMAND,
     CommandKind.WITHDRAW: TRANSFER_COMMAND,
 }
@@ -41,6 +44,7 @@ _EVENTS: dict[int, Layout] = {
     EventKind.TRADED: EVENT,
     EventKind.PREVENTED: EVENT,
     EventKind.MODE_CHANGED: MODE_EVENT,
+    EventKind.FEES_SET: FEES_EVENT,
 }
 
 

@@ -7,6 +7,7 @@ from engine.records import (
     ASSET_COMMAND,
     CLIENT_ORDER_ID_SIZE,
     COMMAND_SIZE,
+    FEES_COMMAND,
     LAYOUT_VERSION,
     MARKET_COMMAND,
     MARKET_TERMS_COMMAND,
@@ -27,9 +28,12 @@ _ASSET = struct.Struct("<BB30xII16s88x")
 _MARKET = struct.Struct("<BB30xIIIIIIqqqqqq24s16x")
 _TERMS = struct.Struct("<BB30xIIIIIIqqqqqqq32x")
 _MODE = struct.Struct("<BB30xIIq96x")
-for _layout in (_ORDER, _TRANSFER, _TRANSFERRED, _ASSET, _MARKET, _TERMS, _MODE):
+_FEES = struct.Struct("<BB22xQII104x")
+for _layout in (_ORDER, _TRANSFER, _TRANSFERRED, _ASSET, _MARKET, _TERMS, _MODE, _FEES):
     assert _layout.size == COMMAND_SIZE
-for _record in (ORDER_COMMAND, TRANSFER_COMMAND, ASSET_COMMAND, MARKET_COMMAND, MARKET_TERMS_COMMAND, MODE_COMMAND):
+for _record in (
+    ORDER_COMMAND, TRANSFER_COMMAND, ASSET_COMMAND, MARKET_COMMAND, MARKET_TERMS_COMMAND, MODE_COMMAND, FEES_COMMAND,
+):  # fmt: skip
     assert _record.itemsize == COMMAND_SIZE
 
 
@@ -150,6 +154,11 @@ def mass_cancel(
     )
 
 
+def cancel_after(account: int, expire_ns: int) -> bytearray:
+    """CANCEL_AFTER: the account's orders end at that time (Unix ns) unless a later one comes before; 0: never."""
+    return _order_command(CommandKind.CANCEL_AFTER, account, expire_ns=expire_ns)
+
+
 def _order_command(
     kind: CommandKind,
     account: int,
@@ -161,12 +170,13 @@ def _order_command(
     quantity_lots: int = 0,
     trigger_price_ticks: int = 0,
     display_lots: int = 0,
+    expire_ns: int = 0,
     client_order_id: bytes = b"",
 ) -> bytearray:
     return bytearray(
         _ORDER.pack(
             LAYOUT_VERSION, kind, side, 0, 0, 0, 0, 0, 0, 0, account, order_id, market, 0, price_ticks,
-            quantity_lots, 0, trigger_price_ticks, display_lots, 0, client_order_id, 0, 0,
+            quantity_lots, 0, trigger_price_ticks, display_lots, expire_ns, client_order_id, 0, 0,
         )
     )  # fmt: skip
 
@@ -246,6 +256,11 @@ def configure_market(
 def set_mode(market: int, mode: int, until_ns: int = 0) -> bytearray:
     """SET_MODE; ``until_ns``: when an auction ends by itself."""
     return bytearray(_MODE.pack(LAYOUT_VERSION, CommandKind.SET_MODE, market, mode, until_ns))
+
+
+def set_fees(account: int, maker_share_ppm: int, taker_share_ppm: int) -> bytearray:
+    """SET_FEES: millionths of the markets' fees that the account pays, 0..1_000_000 (the whole fee, as at first)."""
+    return bytearray(_FEES.pack(LAYOUT_VERSION, CommandKind.SET_FEES, account, maker_share_ppm, taker_share_ppm))
 
 
 def clock() -> bytearray:

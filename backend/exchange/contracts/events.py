@@ -14,8 +14,9 @@ assert _EVENT.size == EVENT_SIZE == EVENT.itemsize
 class Event(NamedTuple):
     """One event, fields as EVENT in engine/records.py declares them.
 
-    ORDER_EVENT and MODE_EVENT use the same bytes for other things: those are the properties, each of which means
-    something for the kinds of its view only, and the fields from ``maker_order_id`` on for TRADED and PREVENTED only.
+    ORDER_EVENT, MODE_EVENT and FEES_EVENT use the same bytes for other things: those are the properties, each of which
+    means something for the kinds of its view only, and the fields from ``maker_order_id`` on for TRADED and PREVENTED
+    only.
     """
 
     kind: int
@@ -68,7 +69,7 @@ class Event(NamedTuple):
 
     @property
     def linked_order_id(self) -> int:
-        return self.maker_fee
+        return self.maker_fee & 0xFFFF_FFFF_FFFF_FFFF
 
     @property
     def ahead_lots(self) -> int:
@@ -99,6 +100,16 @@ class Event(NamedTuple):
     @property
     def until_ns(self) -> int:
         return self.amount
+
+    # FEES_EVENT
+
+    @property
+    def maker_share_ppm(self) -> int:
+        return self.price_ticks
+
+    @property
+    def taker_share_ppm(self) -> int:
+        return self.quantity_lots
 
 
 def read_events(buffer: bytes | memoryview) -> Iterator[Event]:

@@ -144,6 +144,7 @@ END_REASONS = (
     Reason.LINKED_ORDER,
     Reason.MASS_CANCEL,
     Reason.REPLACED,
+    Reason.DEAD_MAN_TIMER,
     Reason.PRICE_BAND,
     Reason.INSUFFICIENT_FUNDS,
     Reason.NOTIONAL_TOO_LARGE,

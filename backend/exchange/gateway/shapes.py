@@ -23,6 +23,7 @@ EndReasonText = Literal[
     "LINKED_ORDER",
     "MASS_CANCEL",
     "REPLACED",
+    "DEAD_MAN_TIMER",
     "PRICE_BAND",
     "INSUFFICIENT_FUNDS",
     "NOTIONAL_TOO_LARGE",

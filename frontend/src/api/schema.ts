@@ -1123,7 +1123,7 @@ export interface components {
              * End Reason
              * @description Why it ended without being filled
              */
-            end_reason: ("CANCELLED_BY_OWNER" | "IOC_REMAINDER" | "NO_LIQUIDITY" | "EXPIRED" | "SELF_TRADE" | "LINKED_ORDER" | "MASS_CANCEL" | "REPLACED" | "PRICE_BAND" | "INSUFFICIENT_FUNDS" | "NOTIONAL_TOO_LARGE" | "POST_ONLY_WOULD_CROSS") | null;
+            end_reason: ("CANCELLED_BY_OWNER" | "IOC_REMAINDER" | "NO_LIQUIDITY" | "EXPIRED" | "SELF_TRADE" | "LINKED_ORDER" | "MASS_CANCEL" | "REPLACED" | "DEAD_MAN_TIMER" | "PRICE_BAND" | "INSUFFICIENT_FUNDS" | "NOTIONAL_TOO_LARGE" | "POST_ONLY_WOULD_CROSS") | null;
             /**
              * Expire At
              * @description GTD and DAY orders
@@ -2320,7 +2320,7 @@ export interface components {
              * End Reason
              * @description Why it ended without being filled
              */
-            end_reason: ("CANCELLED_BY_OWNER" | "IOC_REMAINDER" | "NO_LIQUIDITY" | "EXPIRED" | "SELF_TRADE" | "LINKED_ORDER" | "MASS_CANCEL" | "REPLACED" | "PRICE_BAND" | "INSUFFICIENT_FUNDS" | "NOTIONAL_TOO_LARGE" | "POST_ONLY_WOULD_CROSS") | null;
+            end_reason: ("CANCELLED_BY_OWNER" | "IOC_REMAINDER" | "NO_LIQUIDITY" | "EXPIRED" | "SELF_TRADE" | "LINKED_ORDER" | "MASS_CANCEL" | "REPLACED" | "DEAD_MAN_TIMER" | "PRICE_BAND" | "INSUFFICIENT_FUNDS" | "NOTIONAL_TOO_LARGE" | "POST_ONLY_WOULD_CROSS") | null;
             /**
              * Expire At
              * @description GTD and DAY orders
@@ -2543,7 +2543,7 @@ export interface components {
              * End Reason
              * @description Why it ended without being filled
              */
-            end_reason: ("CANCELLED_BY_OWNER" | "IOC_REMAINDER" | "NO_LIQUIDITY" | "EXPIRED" | "SELF_TRADE" | "LINKED_ORDER" | "MASS_CANCEL" | "REPLACED" | "PRICE_BAND" | "INSUFFICIENT_FUNDS" | "NOTIONAL_TOO_LARGE" | "POST_ONLY_WOULD_CROSS") | null;
+            end_reason: ("CANCELLED_BY_OWNER" | "IOC_REMAINDER" | "NO_LIQUIDITY" | "EXPIRED" | "SELF_TRADE" | "LINKED_ORDER" | "MASS_CANCEL" | "REPLACED" | "DEAD_MAN_TIMER" | "PRICE_BAND" | "INSUFFICIENT_FUNDS" | "NOTIONAL_TOO_LARGE" | "POST_ONLY_WOULD_CROSS") | null;
             /**
              * Expire At
              * @description GTD and DAY orders
@@ -3375,7 +3375,7 @@ export interface components {
              * End Reason
              * @description Why it ended without being filled
              */
-            end_reason: ("CANCELLED_BY_OWNER" | "IOC_REMAINDER" | "NO_LIQUIDITY" | "EXPIRED" | "SELF_TRADE" | "LINKED_ORDER" | "MASS_CANCEL" | "REPLACED" | "PRICE_BAND" | "INSUFFICIENT_FUNDS" | "NOTIONAL_TOO_LARGE" | "POST_ONLY_WOULD_CROSS") | null;
+            end_reason: ("CANCELLED_BY_OWNER" | "IOC_REMAINDER" | "NO_LIQUIDITY" | "EXPIRED" | "SELF_TRADE" | "LINKED_ORDER" | "MASS_CANCEL" | "REPLACED" | "DEAD_MAN_TIMER" | "PRICE_BAND" | "INSUFFICIENT_FUNDS" | "NOTIONAL_TOO_LARGE" | "POST_ONLY_WOULD_CROSS") | null;
             /**
              * Expire At
              * @description GTD and DAY orders

@@ -251,6 +251,7 @@ export const en = {
     LINKED_ORDER: "The order that it hung on ended it",
     MASS_CANCEL: "Cancelled with others",
     REPLACED: "Replaced by another order",
+    DEAD_MAN_TIMER: "Cancelled because your program was not heard of in time",
     BY_OPERATOR: "The operator decided so",
     AUCTION_ENDED: "The auction is over",
     UNAUTHENTICATED: "Sign in first.",
