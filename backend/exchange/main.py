@@ -8,16 +8,16 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import uvicorn
 from starlette.routing import WebSocketRoute
-from starlette.types import ASGIApp
 
 from exchange.corridor.corridor import Corridor
 from exchange.gateway.app import create_app
 from exchange.gateway.context import Exchange
 from exchange.gateway.foresight import Foresight
-from exchange.gateway.http_protocol import OneWriteProtocol
+from exchange.gateway.http_protocol import ExchangeProtocol
 from exchange.gateway.hub import Hub
 from exchange.gateway.order_batches import OrderBatches
 from exchange.gateway.order_changes import OrderChanges
@@ -87,7 +87,7 @@ async def open_exchange(settings: Settings) -> AsyncIterator[RunningExchange]:
         await database.close()
 
 
-def build_app(exchange: RunningExchange) -> ASGIApp:
+def build_app(exchange: RunningExchange) -> FrontDoor:
     """Return the whole HTTP and WebSocket edge."""
     app = create_app(exchange)
     entry = OrderEntry(exchange, app.state.queries)
@@ -101,7 +101,7 @@ def build_app(exchange: RunningExchange) -> ASGIApp:
 class Server(uvicorn.Server):
     """Uvicorn that says good-bye to stream clients before it waits for them."""
 
-    def __init__(self, exchange: RunningExchange, app: ASGIApp) -> None:
+    def __init__(self, exchange: RunningExchange, app: FrontDoor) -> None:
         settings = exchange.settings
         super().__init__(
             uvicorn.Config(
@@ -109,7 +109,7 @@ class Server(uvicorn.Server):
                 host=settings.host,
                 port=settings.port,
                 loop="none",  # the caller's
-                http=OneWriteProtocol,
+                http=partial(ExchangeProtocol, app),  # type: ignore[arg-type]
                 ws="websockets-sansio",
                 ws_max_size=64 * 1024,
                 ws_per_message_deflate=False,

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -21,6 +22,7 @@ from exchange.corridor.live import Live
 from exchange.gateway.app import create_app
 from exchange.gateway.context import Exchange, Role
 from exchange.gateway.foresight import Foresight
+from exchange.gateway.http_protocol import ExchangeProtocol
 from exchange.gateway.order_batches import OrderBatches
 from exchange.gateway.order_changes import OrderChanges
 from exchange.gateway.order_entry import FrontDoor, OrderEntry
@@ -126,7 +128,9 @@ async def local_exchange(database_url: str, **changes: str) -> AsyncIterator[Exc
 @asynccontextmanager
 async def serving(app: ASGIApp) -> AsyncIterator[aiohttp.ClientSession]:
     """A client of the application on a real server."""
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="on"))
+    http = partial(ExchangeProtocol, app) if isinstance(app, FrontDoor) else "auto"
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="on", http=http)  # type: ignore[arg-type]
+    server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve())
     while not server.started:
         assert not running.done(), "the server did not start"
@@ -140,7 +144,7 @@ async def serving(app: ASGIApp) -> AsyncIterator[aiohttp.ClientSession]:
         await running
 
 
-def with_order_entry(exchange: Exchange) -> ASGIApp:
+def with_order_entry(exchange: Exchange) -> FrontDoor:
     """The application with the routes that change orders, straight and the long way."""
     app = create_app(exchange)
     entry = OrderEntry(exchange, app.state.queries)

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from exchange.contracts.refusals import EdgeReason, Refused, refuse
 from exchange.gateway.access_state import AccessState
 from exchange.gateway.api_keys import ApiKey
+from exchange.gateway.edge import headers_by_name
 from exchange.gateway.principal import FROZEN_PERMISSIONS, Permission, Principal
 from exchange.gateway.rate_limits import BudgetName, LocalRateLimits, RateLimits
 from exchange.gateway.sealing import SealBroken, Sealer
@@ -104,7 +105,7 @@ class Access:
             raise refuse(EdgeReason.UNAUTHENTICATED, "the session of this access token was ended; log in again")
 
     def _identify(self, scope: Scope, body: bytes) -> Principal:
-        headers: dict[bytes, bytes] = dict(scope["headers"])
+        headers = headers_by_name(scope)
         authorization = headers.get(b"authorization")
         key_id = headers.get(KEY_HEADER)
         if key_id is None:

@@ -5,6 +5,7 @@ import logging
 import re
 import secrets
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -60,12 +61,17 @@ def request_id(scope: Scope) -> str:
     return str(known)
 
 
+def headers_by_name(scope: Scope) -> Mapping[bytes, bytes]:
+    """Return the headers of a request by their names in lower case; of several of one name the first."""
+    known: dict[bytes, bytes] | None = scope.get("headers_by_name")
+    if known is None:
+        known = scope["headers_by_name"] = dict(reversed(scope["headers"]))
+    return known
+
+
 def header(scope: Scope, name: bytes) -> bytes | None:
     """Return the first value of a header, its name in lower case."""
-    for key, value in scope["headers"]:
-        if key == name:
-            return bytes(value)
-    return None
+    return headers_by_name(scope).get(name)
 
 
 def rate_limit_headers(scope: Scope) -> list[tuple[bytes, bytes]]:

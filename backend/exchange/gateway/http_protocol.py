@@ -1,25 +1,148 @@
-"""One system call an answer: uvicorn writes an answer's head and its body apart, and uvloop sends each at once.
+"""Uvicorn's HTTP protocol with a short way for orders: POST /api/v1/orders goes from its last byte to order entry.
 
-That second call also wakes the client twice (docs/benchmarks.md).
+The short way has no ASGI messages and its answer is one system call (decision 0012). Parsing is httptools' in both
+ways. Whatever is not a plain order goes uvicorn's: other paths and methods, requests of browsers, bodies of unknown or
+excessive size, and requests that came before the one before them was answered.
 """
 
 import asyncio
-from typing import Any
+import math
+from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.types import Scope
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from exchange.gateway.edge import BODY_BYTES_MAX, headers_by_name
+from exchange.gateway.order_entry import PLACE_PATHS, FrontDoor
 
 _HEAD = b"HTTP/1.1 "
+_PLACE_URLS = frozenset(path.encode() for path in PLACE_PATHS)
+#: What these need is known to the long way only.
+_LONG_WAY_HEADERS = frozenset((b"origin", b"expect", b"transfer-encoding", b"upgrade"))
 
 
-class OneWriteProtocol(HttpToolsProtocol):
-    """Uvicorn's protocol over a transport that joins an answer's head with what follows it."""
+class OrderCycle:
+    """An order under way, as uvicorn looks at what is under way on a connection."""
+
+    __slots__ = ("body", "disconnected", "keep_alive", "response_complete", "scope")
+    message_event = asyncio.Event()  # uvicorn wakes who waits for a body: nobody
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.body = b""
+        self.keep_alive = True
+        self.disconnected = False
+        self.response_complete = False
+
+
+class ExchangeProtocol(HttpToolsProtocol):
+    """One connection. See the module."""
+
+    def __init__(self, front_door: FrontDoor, config: Config, server_state: ServerState, **more: Any) -> None:
+        super().__init__(config, server_state, **more)
+        self._front_door = front_door
+        self._order: OrderCycle | None = None  # while its body comes in
+        self._idle_since_s = math.inf
+        self._idle_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(OneWriteTransport(transport, self.loop))  # type: ignore[arg-type]
+        self._wire = transport
+
+    # What httptools finds in a request
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._idle_since_s = math.inf
+
+    def on_headers_complete(self) -> None:
+        if self.url in _PLACE_URLS and self._is_plain():
+            scope = cast(Scope, self.scope)
+            scope["method"], scope["path"], scope["raw_path"], scope["query_string"] = (
+                "POST", self.url.decode("ascii"), self.url, b"",
+            )  # fmt: skip
+            self.cycle = self._order = OrderCycle(scope)  # type: ignore[assignment]
+        else:
+            super().on_headers_complete()
+
+    def _is_plain(self) -> bool:
+        """Whether a request to the path of orders may go the short way."""
+        if self.parser.get_method() != b"POST" or not self.parser.should_keep_alive():
+            return False
+        if self.cycle is not None and not self.cycle.response_complete:
+            return False
+        headers = headers_by_name(cast(Scope, self.scope))
+        if not _LONG_WAY_HEADERS.isdisjoint(headers) or (
+            b"x-exchange-key" in headers and b"x-forwarded-for" in headers
+        ):
+            return False
+        return int(headers.get(b"content-length", b"0")) <= BODY_BYTES_MAX  # httptools has seen that it is a number
+
+    def on_body(self, body: bytes) -> None:
+        if self._order is None:
+            super().on_body(body)
+        else:
+            self._order.body += body
+
+    def on_message_complete(self) -> None:
+        order, self._order = self._order, None
+        if order is None:
+            super().on_message_complete()
+            return
+        task = self.loop.create_task(self._answer(order))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    # The answer
+
+    async def _answer(self, order: OrderCycle) -> None:
+        status, headers, body = await self._front_door.answer(order.scope, order.body)
+        if self.flow.write_paused:  # who does not read its answers gets no more of them
+            await self.flow.drain()
+        if order.disconnected:
+            return
+        lines = [STATUS_LINE[status]]
+        lines += [b"%b: %b\r\n" % header for header in (*self.server_state.default_headers, *headers)]
+        if not order.keep_alive:
+            lines.append(b"connection: close\r\n")
+        self._wire.write(b"%bcontent-length: %d\r\n\r\n%b" % (b"".join(lines), len(body), body))
+        order.response_complete = True
+        if not order.keep_alive:
+            self._wire.close()
+        self._after_answer()
+
+    def _after_answer(self) -> None:
+        if self.pipeline or self._wire.is_closing():
+            super().on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        self._idle_since_s = self.loop.time()
+        if self._idle_timer is None:
+            self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._close_if_idle)
+
+    def _close_if_idle(self) -> None:
+        """The keep-alive timeout after orders. It looks again when it rings: a new timer an order costs as much as
+        parsing the order does.
+        """
+        self._idle_timer = None
+        idle_s = self.loop.time() - self._idle_since_s
+        if self._wire.is_closing():
+            return
+        if idle_s >= self.timeout_keep_alive:
+            self._wire.close()
+        else:
+            wait_s = self.timeout_keep_alive - max(idle_s, 0)
+            self._idle_timer = self.loop.call_later(wait_s, self._close_if_idle)
 
 
 class OneWriteTransport:
-    """Holds an answer's head back until its body comes, at most to the end of this turn of the loop."""
+    """Joins the head of an answer that went the long way with its body.
+
+    Uvicorn writes them apart, and uvloop sends each at once, which also wakes the client twice. The head waits at most
+    to the end of this turn of the loop.
+    """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport

@@ -11,9 +11,11 @@ from exchange.contracts.refusals import EdgeReason, Refusal, Refused, refuse
 from exchange.gateway.edge import BODY_BYTES_MAX, header, request_id
 from exchange.gateway.problems import problem_body, problem_headers
 
-_encode = msgspec.json.Encoder().encode
+encode = msgspec.json.Encoder().encode
 
 Answer = tuple[int, dict[str, Any]]  # status, JSON object
+Headers = list[tuple[bytes, bytes]]
+RawAnswer = tuple[int, Headers, bytes]  # status, headers without Content-Length, body
 Shape = TypeVar("Shape")
 
 
@@ -37,12 +39,16 @@ class Endpoint:
 
 async def read_json_body(scope: Scope, receive: Receive) -> bytes:
     """Return the whole body, BODY_BYTES_MAX at most. Raises Refused."""
+    check_media_type(scope)
+    return await read_body(receive)
+
+
+def check_media_type(scope: Scope) -> None:
+    """Raises Refused UNSUPPORTED_MEDIA_TYPE."""
     content_type = header(scope, b"content-type") or b""
     if not content_type.lower().startswith(b"application/json"):
-        raise refuse(
-            EdgeReason.UNSUPPORTED_MEDIA_TYPE, "send the order with the header `Content-Type: application/json`"
-        )
-    return await read_body(receive)
+        detail = "send the order with the header `Content-Type: application/json`"
+        raise refuse(EdgeReason.UNSUPPORTED_MEDIA_TYPE, detail)
 
 
 async def read_body(receive: Receive) -> bytes:
@@ -75,17 +81,21 @@ def decode(decoder: "msgspec.json.Decoder[Shape]", body: bytes, what: str, field
 
 
 async def send_json(send: Send, status: int, content: dict[str, Any]) -> None:
-    await _send(send, status, _encode(content), [(b"content-type", b"application/json")])
+    await _send(send, status, encode(content), [(b"content-type", b"application/json")])
 
 
 async def send_problem(scope: Scope, send: Send, refusal: Refusal) -> None:
+    status, headers, body = raw_problem(scope, refusal)
+    await _send(send, status, body, headers)
+
+
+def raw_problem(scope: Scope, refusal: Refusal) -> RawAnswer:
+    """Return a refusal as the answer to a request."""
     headers = [(name.encode(), value.encode()) for name, value in problem_headers(refusal).items()]
-    await _send(send, refusal.status, problem_body(refusal, request_id(scope)), headers)
+    return refusal.status, headers, problem_body(refusal, request_id(scope))
 
 
-async def _send(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-    headers += [
-        (b"content-length", b"%d" % len(body)),
-    ]
+async def _send(send: Send, status: int, body: bytes, headers: Headers) -> None:
+    headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from engine.records import EVENT_SIZE, EventKind, Reason
 from exchange.contracts import commands
@@ -20,9 +20,18 @@ from exchange.contracts.orders import STATUS_NAMES, render_fill, render_order
 from exchange.contracts.refusals import EdgeReason, Refusal, Refused, refuse
 from exchange.contracts.units import Market
 from exchange.gateway.context import Exchange
-from exchange.gateway.edge import header, rate_limit_headers, request_id
+from exchange.gateway.edge import rate_limit_headers, request_id
 from exchange.gateway.explain import explain
-from exchange.gateway.json_endpoint import Answer, Endpoint, decode, read_body, read_json_body, send_problem
+from exchange.gateway.json_endpoint import (
+    Answer,
+    Endpoint,
+    RawAnswer,
+    check_media_type,
+    decode,
+    encode,
+    raw_problem,
+    read_body,
+)
 from exchange.gateway.order_limits import check_command
 from exchange.gateway.order_request import OrderRequest, check_order_id, place_command
 from exchange.gateway.orders import with_fills
@@ -33,6 +42,7 @@ from exchange.storage.queries import Queries
 
 PLACE_PATHS = ("/api/v1/orders", "/api/v1/orders/orders")
 PLACE_ROUTE = PLACE_PATHS[0]
+_NOSNIFF = (b"x-content-type-options", b"nosniff")
 
 logger = logging.getLogger("exchange.gateway")
 _decoder = msgspec.json.Decoder(OrderRequest)
@@ -44,21 +54,22 @@ class OrderEntry:
     def __init__(self, exchange: Exchange, queries: Queries) -> None:
         self.exchange = exchange
         self.queries = queries
-        self.place_endpoint = Endpoint(self._place)
 
     def routes(self) -> list[BaseRoute]:
         """The routes, to be put before FastAPI's own."""
-        cancel = Endpoint(self._cancel)
+        place, cancel = Endpoint(self._place), Endpoint(self._cancel)
         return [
-            *(Route(path, self.place_endpoint, methods=["POST"]) for path in PLACE_PATHS),
+            *(Route(path, place, methods=["POST"]) for path in PLACE_PATHS),
             *(Route(f"{path}/{{order_id:str}}/cancel", cancel, methods=["PUT"]) for path in PLACE_PATHS),
             *(Route(f"{path}/{{order_id:str}}", cancel, methods=["DELETE"]) for path in PLACE_PATHS),
         ]
 
     async def _place(self, scope: Scope, receive: Receive) -> Answer:
-        """POST: answer 201 with the order, 200 when its client_order_id had placed it before."""
-        # The whole body first: a key signs it, and nothing may change between admission and the corridor.
-        body = await read_json_body(scope, receive)
+        return await self.place(scope, await read_body(receive))
+
+    async def place(self, scope: Scope, body: bytes) -> Answer:
+        """POST: answer 201 with the order, 200 when its client_order_id had placed it before. Raises Refused."""
+        check_media_type(scope)
         principal = self.exchange.access.admit(scope, body, "trade")
         return await self.place_order(principal, decode(_decoder, body, "order", OrderRequest.__struct_fields__))
 
@@ -136,46 +147,32 @@ class OrderEntry:
 
 
 class FrontDoor:
-    """Takes orders straight to their entry; everything else goes the long way.
-
-    So does what a browser sends from another origin. The long way serves the same routes behind CORS, request ids and
-    measuring.
-    """
+    """The whole edge: an ASGI application, and beside it the short way for orders (http_protocol.py)."""
 
     def __init__(self, app: ASGIApp, entry: OrderEntry) -> None:
         self._app = app
-        self._place = entry.place_endpoint
+        self._entry = entry
         self._observer = request_observer("POST", PLACE_ROUTE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_order = scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in PLACE_PATHS
-        if not is_order or header(scope, b"origin") is not None:
-            await self._app(scope, receive, send)
-            return
+        await self._app(scope, receive, send)
+
+    async def answer(self, scope: Scope, body: bytes) -> RawAnswer:
+        """Return the answer to POST /api/v1/orders as (status, headers, body). Raises nothing."""
         started = time.perf_counter()
-        status = 0
-
-        async def measured(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] += rate_limit_headers(scope)
-                message["headers"] += [
-                    (b"x-request-id", request_id(scope).encode()),
-                    (b"x-content-type-options", b"nosniff"),
-                ]
-            await send(message)
-
         try:
-            await self._place(scope, receive, measured)
+            status, order = await self._entry.place(scope, body)
+            headers, content = [(b"content-type", b"application/json")], encode(order)
+        except Refused as refused:
+            status, headers, content = raw_problem(scope, refused.refusal)
         except Exception:
             logger.exception("order entry crashed", extra={"fields": {"request_id": request_id(scope)}})
-            if status:
-                raise
             refusal = Refusal(EdgeReason.INTERNAL, "the exchange made an error; its log names the request by this id")
-            await send_problem(scope, measured, refusal)
-        finally:
-            self._observer.observe(status, time.perf_counter() - started)
+            status, headers, content = raw_problem(scope, refusal)
+        headers += rate_limit_headers(scope)
+        headers += [(b"x-request-id", request_id(scope).encode()), _NOSNIFF]
+        self._observer.observe(status, time.perf_counter() - started)
+        return status, headers, content
 
 
 def render_placed(entry: Entry, market: Market) -> dict[str, Any]:
