@@ -14,7 +14,8 @@ from exchange.simulation.client import Account, ApiClient, Depth, Market, Refuse
 from exchange.simulation.load import LoadSettings, OrderMix, http_request, order_requests, run_load
 from exchange.simulation.venue import ensure_funds
 
-ORDERS_PATH = "/api/v1/orders"
+ORDERS_PATH, BATCH_PATH = "/api/v1/orders", "/api/v1/orders/batch"
+BATCH_MAX = 50
 QUOTE_FUNDS, BASE_FUNDS = Decimal(5_000_000), Decimal(1_000)
 SECONDS_MAX = 480.0  # access tokens last ten minutes at most, and are not renewed under load
 
@@ -38,6 +39,7 @@ SECONDS_MAX = 480.0  # access tokens last ten minutes at most, and are not renew
     "--crossing", default=25, show_default=True, type=click.IntRange(0, 90), help="Percent of orders that trade."
 )
 @click.option("--client-ids/--no-client-ids", default=True, show_default=True, help="Name every order.")
+@click.option("--batch", default=1, show_default=True, type=click.IntRange(1, BATCH_MAX), help="Orders a request.")
 @click.option("--method", default="POST", show_default=True, help="noop: the method.")
 @click.option(
     "--body", default='{"price":"50000.00","quantity":"0.001"}', show_default=True, help="noop: the JSON body."
@@ -55,6 +57,7 @@ def load(
     price: int | None,
     crossing: int,
     client_ids: bool,
+    batch: int,
     method: str,
     body: str,
     seed: int,
@@ -73,7 +76,8 @@ def load(
     try:
         if mode == "orders":
             accounts = connections if token_per_connection else 1
-            document = uvloop.run(_load_orders(settings, symbol, accounts, price, crossing, client_ids, seed))
+            mix = OrderMix(0, crossing_percent=crossing, client_ids=client_ids)
+            document = uvloop.run(_load_orders(settings, symbol, accounts, price, mix, batch, seed))
         else:
             request = http_request(method, url, body.encode() if body and method != "GET" else None)
             document = uvloop.run(run_load(settings, [lambda: request] * connections)).document()
@@ -88,16 +92,16 @@ def load(
 
 
 async def _load_orders(
-    settings: LoadSettings, symbol: str, accounts: int, price: int | None, crossing: int, client_ids: bool, seed: int
+    settings: LoadSettings, symbol: str, accounts: int, price: int | None, mix: OrderMix, batch: int, seed: int
 ) -> dict[str, Any]:
     run = f"load-{secrets.token_hex(4)}"
     async with ApiClient(settings.url) as client:
         market, depth = await client.market(symbol), await client.depth(symbol, 1)
         tokens = [await _open_account(client, f"{run}-{number}", market) for number in range(accounts)]
     decimals = len(market.tick_size.partition(".")[2])
-    mix = OrderMix(_mid_ticks(market, depth, price), decimals, crossing_percent=crossing, client_ids=client_ids)
-    target = replace(settings, url=settings.url.rstrip("/") + ORDERS_PATH)
-    requests = order_requests(target, mix, market.symbol, tokens, run, seed)
+    mix = replace(mix, mid_ticks=_mid_ticks(market, depth, price), tick_decimals=decimals)
+    target = replace(settings, url=settings.url.rstrip("/") + (ORDERS_PATH if batch == 1 else BATCH_PATH))
+    requests = order_requests(target, mix, market.symbol, tokens, run, seed, batch)
     result = await run_load(target, requests)
     return {"accounts": accounts, "mix": mix.describe(), "seed": seed} | result.document()
 

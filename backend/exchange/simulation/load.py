@@ -31,6 +31,7 @@ class LoadResult:
     cpu_s: float = 0.0  # of the generator itself
     latency: LatencyHistogram = field(default_factory=LatencyHistogram)
     statuses: Counter[int] = field(default_factory=Counter)
+    accepted: int = 0  # orders: an answer to a batch tells of several
     failures: Counter[str] = field(default_factory=Counter)  # connections that ended, by cause
 
     def document(self) -> dict[str, Any]:
@@ -38,6 +39,7 @@ class LoadResult:
         return {
             "answers": self.latency.count,
             "answers_per_second": round(self.latency.count / self.duration_s, 1) if self.duration_s else None,
+            "orders_per_second": round(self.accepted / self.duration_s, 1) if self.duration_s else None,
             "latency_ms": self.latency.summary_ms(),
             "statuses": {str(status): count for status, count in sorted(self.statuses.items())},
             "failures": dict(self.failures),
@@ -47,10 +49,9 @@ class LoadResult:
 
 
 class Requests:
-    """Pre-serialised requests in a random order, each with a serial number of its own in it."""
+    """Pre-serialised requests in a random order, each with a serial number of its own wherever the mark is."""
 
     def __init__(self, templates: Sequence[bytes], rng: random.Random) -> None:
-        """`templates` hold `SERIAL_MARK` once, or not at all."""
         self._parts = [template.split(SERIAL_MARK) for template in templates]
         self._rng = rng
         self._serial = 0
@@ -63,6 +64,7 @@ class Requests:
 
 
 SERIAL_MARK = b"#" * SERIAL_DIGITS
+_ACCEPTED = b'"status":201'  # an outcome of a batch
 
 
 def http_request(method: str, url: str, body: bytes | None, headers: dict[str, str] | None = None) -> bytes:
@@ -118,8 +120,10 @@ class Connection(asyncio.Protocol):
             return
         if length is None or len(self._buffer) < length:
             return
+        status = int(self._buffer[9:12])
         self._result.latency.add(time.perf_counter_ns() - self._sent_ns)
-        self._result.statuses[int(self._buffer[9:12])] += 1
+        self._result.statuses[status] += 1
+        self._result.accepted += 1 if status == 201 else self._buffer.count(_ACCEPTED, 0, length)
         self._buffer = self._buffer[length:]
         self._send()
 
@@ -237,6 +241,11 @@ class OrderMix:
         """`count` order bodies whose client id is `prefix` and a serial number."""
         return [self._body(symbol, prefix, rng) for _ in range(count)]
 
+    def batch(self, symbol: str, prefix: str, rng: random.Random, orders: int) -> bytes:
+        """The body of a batch that places so many orders, each with a client id of its own."""
+        bodies = [self._body(symbol, f"{prefix}{number}-", rng) for number in range(orders)]
+        return b'{"operations":[{"op":"place",' + b',{"op":"place",'.join(body[1:] for body in bodies) + b"]}"
+
     def _body(self, symbol: str, prefix: str, rng: random.Random) -> bytes:
         side: Literal["Buy", "Sell"] = rng.choice(("Buy", "Sell"))
         crossing = rng.randrange(100) < self.crossing_percent
@@ -251,14 +260,20 @@ class OrderMix:
 
 
 def order_requests(
-    settings: LoadSettings, mix: OrderMix, symbol: str, tokens: Sequence[str], run: str, seed: int
+    settings: LoadSettings, mix: OrderMix, symbol: str, tokens: Sequence[str], run: str, seed: int, batch: int = 1
 ) -> list[MakeRequest]:
-    """Orders for each connection to `settings.url`, under the tokens in turn; client ids begin with `run`."""
+    """Orders for each connection to `settings.url`, under the tokens in turn; client ids begin with `run`.
+
+    `batch`: how many orders a request has; more than one as the body of a batch.
+    """
     rng = random.Random(seed)
     requests: list[MakeRequest] = []
     for number in range(settings.connections):
         headers = {"Authorization": f"Bearer {tokens[number % len(tokens)]}"}
-        bodies = mix.bodies(symbol, f"{run}-{number}-", rng, TEMPLATES)
+        if batch == 1:
+            bodies = mix.bodies(symbol, f"{run}-{number}-", rng, TEMPLATES)
+        else:
+            bodies = [mix.batch(symbol, f"{run}-{number}-", rng, batch) for _ in range(-(-TEMPLATES // batch))]
         templates = [http_request("POST", settings.url, body, headers) for body in bodies]
         requests.append(Requests(templates, random.Random(rng.random())))
     return requests
