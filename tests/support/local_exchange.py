@@ -15,8 +15,8 @@ from starlette.types import ASGIApp
 from engine.records import MarketState
 from exchange.contracts import commands, events
 from exchange.contracts.catalogue import Catalogue
-from exchange.contracts.refusals import EdgeReason, Refused, refuse
-from exchange.corridor.client_orders import ClientOrders
+from exchange.contracts.refusals import EdgeReason, refuse
+from exchange.corridor.client_orders import ClientOrders, Placing
 from exchange.corridor.genesis import genesis
 from exchange.corridor.live import Live
 from exchange.gateway.app import create_app
@@ -68,22 +68,35 @@ class LocalCorridor:
         return Entry(made.sequence, made.command, made.events)
 
     async def place(self, command: bytearray, account: int, client_order_id: str | None) -> tuple[Entry, bool]:
+        return await (await self.begin(command, account, client_order_id)).result()
+
+    async def begin(self, command: bytearray, account: int, client_order_id: str | None) -> Placing:
         if client_order_id is None:
-            return await self.submit(command), False
-        return await self.client_orders.place((account, client_order_id), command, self._submit_now)
+            return Placing(self._submit_now(command))
+        return await self.client_orders.begin((account, client_order_id), command, self._submit_now)
+
+    async def begin_all(
+        self, account: int, requests: Sequence[tuple[bytearray, str | None]], *, linked: bool = False
+    ) -> list[Placing]:
+        def submit(batch: Sequence[bytearray]) -> "list[asyncio.Future[Entry]]":
+            answers: list[asyncio.Future[Entry]] = []
+            for command in batch:
+                before = answers[-1] if linked and answers else None
+                answers.append(self._submit_now(command) if before is None else self._submit_linked(command, before))
+            return answers
+
+        keyed = [(None if name is None else (account, name), command) for command, name in requests]
+        return await self.client_orders.begin_all(keyed, submit, linked=linked)
 
     def _submit_now(self, command: bytearray) -> "asyncio.Future[Entry]":
         return asyncio.ensure_future(self.submit(command))
 
-    async def place_all(
-        self, account: int, requests: Sequence[tuple[bytearray, str | None]], *, linked: bool = False
-    ) -> list[tuple[Entry, bool] | Refused]:
-        results: list[tuple[Entry, bool] | Refused] = []
-        for number, (command, _) in enumerate(requests):
-            if linked and number:
-                commands.link(command, self.sequence)
-            results.append((await self.submit(command), False))
-        return results
+    def _submit_linked(self, command: bytearray, before: "asyncio.Future[Entry]") -> "asyncio.Future[Entry]":
+        async def submit() -> Entry:
+            commands.link(command, (await before).sequence)
+            return await self.submit(command)
+
+        return asyncio.ensure_future(submit())
 
     async def barrier(self) -> int:
         async with self.turn:

@@ -10,7 +10,7 @@ from engine.records import CommandKind, Contingency, Reason, SelfTrade
 from exchange.contracts import commands
 from exchange.contracts.refusals import EdgeReason, Refused, refuse
 from exchange.corridor import client_orders as client_orders_module
-from exchange.corridor.client_orders import BloomFilter, ClientOrders, Key
+from exchange.corridor.client_orders import BloomFilter, ClientOrders, Key, Result, Submit
 from exchange.storage.journal import Entry
 
 
@@ -50,6 +50,10 @@ class Submitter:
                 answer.set_result(Entry(number, bytes(command), b""))
 
 
+async def placed(known: ClientOrders, key: Key, command: bytearray, submit: Submit) -> Result:
+    return await (await known.begin(key, command, submit)).result()
+
+
 @pytest.fixture
 def tables() -> Tables:
     return Tables()
@@ -62,7 +66,7 @@ def known(tables: Tables) -> ClientOrders:
 
 async def test_a_hundred_at_once_are_one_order(known: ClientOrders, tables: Tables) -> None:
     submit = Submitter()
-    asked = [asyncio.create_task(known.place((2, "id"), order(), submit)) for _ in range(100)]
+    asked = [asyncio.create_task(placed(known, (2, "id"), order(), submit)) for _ in range(100)]
     await asyncio.sleep(0.01)
     submit.answer_all()
     answers = await asyncio.gather(*asked)
@@ -73,7 +77,7 @@ async def test_a_hundred_at_once_are_one_order(known: ClientOrders, tables: Tabl
 
 async def test_the_same_id_of_another_account_is_another_order(known: ClientOrders) -> None:
     submit = Submitter()
-    asked = [asyncio.create_task(known.place((account, "id"), order(account=account), submit)) for account in (2, 3)]
+    asked = [asyncio.create_task(placed(known, (account, "id"), order(account=account), submit)) for account in (2, 3)]
     await asyncio.sleep(0.01)
     submit.answer_all()
     assert [was_there for _, was_there in await asyncio.gather(*asked)] == [False, False]
@@ -81,12 +85,12 @@ async def test_the_same_id_of_another_account_is_another_order(known: ClientOrde
 
 async def test_another_order_under_a_used_id_is_refused(known: ClientOrders) -> None:
     submit = Submitter()
-    first = asyncio.create_task(known.place((2, "id"), order(1), submit))
+    first = asyncio.create_task(placed(known, (2, "id"), order(1), submit))
     await asyncio.sleep(0.01)
     submit.answer_all()
     await first
     with pytest.raises(Refused) as refused:
-        await known.place((2, "id"), order(2), submit)
+        await placed(known, (2, "id"), order(2), submit)
     assert refused.value.refusal.reason == Reason.CLIENT_ORDER_ID_REUSED
     assert len(submit.taken) == 1
 
@@ -100,16 +104,16 @@ async def test_an_id_from_before_the_start_is_found_in_the_tables(known: ClientO
     commands.stamp(command, 5, 5)
     tables.entries[2, "old"] = Entry(5, bytes(command), b"")
     submit = Submitter()
-    assert await known.place((2, "old"), order(), submit) == (tables.entries[2, "old"], True)
+    assert await placed(known, (2, "old"), order(), submit) == (tables.entries[2, "old"], True)
     with pytest.raises(Refused):
-        await known.place((2, "old"), order(7), submit)
+        await placed(known, (2, "old"), order(7), submit)
     assert submit.taken == []
 
 
 async def test_a_new_id_asks_the_tables_nothing(known: ClientOrders, tables: Tables) -> None:
     submit = Submitter()
     for number in range(50):
-        asyncio.create_task(known.place((2, f"new-{number}"), order(), submit)).add_done_callback(lambda _: None)
+        asyncio.create_task(placed(known, (2, f"new-{number}"), order(), submit)).add_done_callback(lambda _: None)
     await asyncio.sleep(0.01)
     assert len(submit.taken) == 50
     assert tables.looked_up == []
@@ -122,9 +126,9 @@ async def test_an_order_that_was_not_taken_may_be_sent_again(known: ClientOrders
         raise refuse(EdgeReason.OVERLOADED, "full")
 
     with pytest.raises(Refused):
-        await known.place((2, "id"), order(), refuse_all)
+        await placed(known, (2, "id"), order(), refuse_all)
     submit = Submitter()
-    again = asyncio.create_task(known.place((2, "id"), order(), submit))
+    again = asyncio.create_task(placed(known, (2, "id"), order(), submit))
     await asyncio.sleep(0.01)
     submit.answer_all()
     assert (await again)[1] is False
@@ -132,12 +136,12 @@ async def test_an_order_that_was_not_taken_may_be_sent_again(known: ClientOrders
 
 async def test_a_failed_answer_is_forgotten(known: ClientOrders) -> None:
     submit = Submitter()
-    first = asyncio.create_task(known.place((2, "id"), order(), submit))
+    first = asyncio.create_task(placed(known, (2, "id"), order(), submit))
     await asyncio.sleep(0.01)
     submit.taken[0][1].set_exception(refuse(EdgeReason.OUTCOME_UNKNOWN, "lost"))
     with pytest.raises(Refused):
         await first
-    again = asyncio.create_task(known.place((2, "id"), order(), submit))
+    again = asyncio.create_task(placed(known, (2, "id"), order(), submit))
     await asyncio.sleep(0.01)
     assert len(submit.taken) == 2
     submit.answer_all()
@@ -151,7 +155,7 @@ async def test_memory_is_bounded_and_never_forgets_what_the_tables_lack(
     submit = Submitter()
 
     async def place(number: int) -> tuple[Entry, bool]:
-        asked = asyncio.create_task(known.place((2, f"id-{number}"), order(), submit))
+        asked = asyncio.create_task(placed(known, (2, f"id-{number}"), order(), submit))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         submit.answer_all()
@@ -196,13 +200,25 @@ def named(name: str | None, quantity_lots: int = 1) -> tuple[Key | None, bytearr
 
 
 async def placed_all(known: ClientOrders, submit: Together, *requests: tuple[Key | None, bytearray]) -> list[object]:
-    placing = asyncio.create_task(known.place_all(requests, submit.all))
+    placing = asyncio.create_task(results_of(known, requests, submit))
     await asyncio.sleep(0.01)
     submit.answer_all()
     return [
         result.refusal.reason if isinstance(result, Refused) else (result[0].sequence, result[1])
         for result in await placing
     ]
+
+
+async def results_of(
+    known: ClientOrders, requests: Sequence[tuple[Key | None, bytearray]], submit: Together, *, linked: bool = False
+) -> "list[Result | Refused]":
+    results: list[Result | Refused] = []
+    for placing in await known.begin_all(requests, submit.all, linked=linked):
+        try:
+            results.append(await placing.result())
+        except Refused as refused:
+            results.append(refused)
+    return results
 
 
 async def test_of_several_the_new_ones_are_submitted_together_and_the_others_found(
@@ -224,7 +240,7 @@ async def test_an_id_twice_in_one_batch_is_one_order(known: ClientOrders) -> Non
 async def test_two_batches_of_the_same_ids_at_once_are_one(known: ClientOrders) -> None:
     submit = Together()
     requests = [named("a"), named("b")]
-    both = asyncio.gather(*[known.place_all(requests, submit.all) for _ in range(2)])
+    both = asyncio.gather(*[results_of(known, requests, submit) for _ in range(2)])
     await asyncio.sleep(0.01)
     submit.answer_all()
     for results in await both:
@@ -235,13 +251,13 @@ async def test_two_batches_of_the_same_ids_at_once_are_one(known: ClientOrders) 
 async def test_a_list_was_placed_as_a_whole_or_is_refused(known: ClientOrders) -> None:
     submit = Together()
     legs = [named("a"), named("b")]
-    placing = asyncio.create_task(known.place_linked(legs, submit.all))
+    placing = asyncio.create_task(results_of(known, legs, submit, linked=True))
     await asyncio.sleep(0.01)
     submit.answer_all()
     first = await placing
-    assert await known.place_linked(legs, submit.all) == [(entry, True) for entry, _ in first]  # type: ignore[misc]
+    assert await results_of(known, legs, submit, linked=True) == [(entry, True) for entry, _ in first]  # type: ignore[misc]
     with pytest.raises(Refused) as refused:
-        await known.place_linked([named("a"), named("new")], submit.all)
+        await results_of(known, [named("a"), named("new")], submit, linked=True)
     assert refused.value.refusal.reason == Reason.CLIENT_ORDER_ID_REUSED
     assert len(submit.taken) == 2
 
@@ -251,7 +267,7 @@ async def test_what_cannot_be_submitted_together_is_refused_as_one_and_forgotten
         raise refuse(EdgeReason.OVERLOADED, "full")
 
     with pytest.raises(Refused):
-        await known.place_all([named("a"), named("b")], refuse_all)
+        await known.begin_all([named("a"), named("b")], refuse_all)
     assert await placed_all(known, Together(), named("a")) == [(1, False)]
 
 
@@ -281,6 +297,6 @@ async def test_an_order_of_version_1_is_found_whatever_self_trade_prevention_is_
     commands.stamp(old, 5, 5)
     tables.entries[2, "old"] = Entry(5, bytes(old), b"")
     asked = commands.place(2, 1, 1, 2, 1, 0, 100, 1, b"old", self_trade=SelfTrade.CANCEL_NEWEST)
-    assert (await known.place((2, "old"), asked, Submitter()))[1] is True
+    assert (await placed(known, (2, "old"), asked, Submitter()))[1] is True
     with pytest.raises(Refused):
-        await known.place((2, "old"), commands.place(2, 1, 1, 2, 1, 0, 101, 1, b"old"), Submitter())
+        await placed(known, (2, "old"), commands.place(2, 1, 1, 2, 1, 0, 101, 1, b"old"), Submitter())

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from engine.records import CommandKind, Contingency, Reason
 from exchange.contracts import commands
-from exchange.contracts.refusals import EdgeReason, Refused, refuse
+from exchange.contracts.refusals import EdgeReason, refuse
 from exchange.contracts.transfers import reference_of, transfer_key
 from exchange.storage.journal import Entry
 
@@ -38,17 +38,52 @@ class BloomFilter:
         self._mask = bits - 1
         self._hashes = hashes
 
-    def _positions(self, key: Key) -> list[int]:
-        # Double hashing (Kirsch and Mitzenmacher 2006): two independent hashes make as many as are needed.
-        first, second = hash(key), hash(key[::-1]) | 1
-        return [(first + i * second) & self._mask for i in range(self._hashes)]
+    # Double hashing (Kirsch and Mitzenmacher 2006): two independent halves of a hash make as many as are needed.
 
     def add(self, key: Key) -> None:
-        for position in self._positions(key):
+        position = hash(key)
+        step = position >> 32 | 1
+        for _ in range(self._hashes):
+            position &= self._mask
             self._bytes[position >> 3] |= 1 << (position & 7)
+            position += step
 
     def __contains__(self, key: Key) -> bool:
-        return all(self._bytes[position >> 3] >> (position & 7) & 1 for position in self._positions(key))
+        position = hash(key)
+        step = position >> 32 | 1
+        for _ in range(self._hashes):
+            position &= self._mask
+            if not self._bytes[position >> 3] >> (position & 7) & 1:
+                return False
+            position += step
+        return True
+
+
+class Placing:
+    """A request that is decided: its command is in the inbox, or it repeats an earlier one."""
+
+    __slots__ = ("_answer", "_command", "_key")
+
+    def __init__(
+        self, answer: "asyncio.Future[Entry]", key: Key | None = None, command: bytearray | None = None
+    ) -> None:
+        """``key`` and ``command`` of a request that repeats the one whose ``answer`` it gets."""
+        self._answer = answer
+        self._key = key
+        self._command = command
+
+    async def result(self) -> Result:
+        """Return (entry, whether an earlier request with the same id had it) once it is durable.
+
+        Raises Refused CLIENT_ORDER_ID_REUSED, of a transfer REFERENCE_REUSED, where the earlier one asked for something
+        else, and as ``Writer.submit``.
+        """
+        answer = self._answer
+        # Others may wait for the same answer: whoever goes away does not take it along.
+        entry = answer.result() if answer.done() else await asyncio.shield(answer)
+        if self._key is None or self._command is None:
+            return entry, False
+        return _same_or_refuse(self._key, self._command, entry), True
 
 
 class ClientOrders:
@@ -80,75 +115,57 @@ class ClientOrders:
                 answer.set_result(entry)
                 self._remember(key, answer)
 
-    async def place(self, key: Key, command: bytearray, submit: Submit) -> Result:
-        """Return (entry, whether it was there before): submit the command, or the result of the first one with its id.
-
-        Raises Refused CLIENT_ORDER_ID_REUSED, of a transfer REFERENCE_REUSED, when the first one asked for something
-        else.
-        """
-        earlier = await self._earlier(key)
+    async def begin(self, key: Key, command: bytearray, submit: Submit) -> Placing:
+        """Submit the command, unless its id was there before; return as soon as that is decided."""
+        earlier = self._recent.get(key)
+        if earlier is None and key in self._seen:
+            entry = await self._find(*key)
+            # Another request may have come in while we looked.
+            earlier = self._recent.get(key) if entry is None else _answered(entry)
         if earlier is not None:
-            return _same_or_refuse(key, command, earlier), True
+            return Placing(earlier, key, command)
         answer = submit(command)
         self._remember(key, answer)
-        return await asyncio.shield(answer), False
+        return Placing(answer)
 
-    async def place_all(self, requests: Sequence[Request], submit: SubmitTogether) -> list[Result | Refused]:
-        """Do the same for each of several requests; those that are new are submitted together, in their order."""
-        earlier = await asyncio.gather(*[self._earlier_result(*request) for request in requests])
-        results: dict[int, Result | Refused] = {n: result for n, result in enumerate(earlier) if result is not None}
-        # From here to the submission nothing awaits: what is new now stays new.
-        answers: dict[int, asyncio.Future[Entry]] = {}
-        keys = {key for number, (key, _) in enumerate(requests) if number not in results and key in self._recent}
-        fresh = []
-        for number, (key, command) in enumerate(requests):
-            if number not in results and (key is None or key not in keys):
-                fresh.append((number, key, command))
-                if key is not None:
-                    keys.add(key)
-        if fresh:
-            submitted = submit([command for _, _, command in fresh])
-            for (number, key, _), answer in zip(fresh, submitted, strict=True):
-                answers[number] = answer
-                if key is not None:
-                    self._remember(key, answer)
-        for number, (key, command) in enumerate(requests):
-            if number in answers:
-                results[number] = await _result_of(answers[number])
-            elif number not in results:  # the id of another request of a moment ago, maybe in the same batch
-                results[number] = await self._earlier_result(key, command) or _lost()
-        return [results[number] for number in range(len(requests))]
+    async def begin_all(
+        self, requests: Sequence[Request], submit: SubmitTogether, *, linked: bool = False
+    ) -> list[Placing]:
+        """Do the same for several requests; those that are new are submitted together, in their order.
 
-    async def place_linked(self, requests: Sequence[Request], submit: SubmitTogether) -> list[Result | Refused]:
-        """Place orders that hang on each other: all of them now, or all of them were placed before.
-
-        Raises Refused CLIENT_ORDER_ID_REUSED when only some were.
+        ``linked``: they hang on each other, so that all of them are new or all were placed before. Raises Refused
+        CLIENT_ORDER_ID_REUSED when only some were.
         """
-        earlier = await asyncio.gather(*[self._earlier_result(*request) for request in requests])
-        found = [result for result in earlier if result is not None]
-        if found and len(found) < len(requests):
+        found = await self._look_up(requests)
+        # From here to the submission nothing awaits: what is new now stays new.
+        known = [key is not None and (key in found or key in self._recent) for key, _ in requests]
+        if linked and any(known) and not all(known):
             detail = "some of these client order ids were used before and some not: new orders need new ids"
             raise refuse(Reason.CLIENT_ORDER_ID_REUSED, detail, field="client_order_id", limit="unique per account")
-        return found or await self.place_all(requests, submit)
+        fresh: dict[Key | int, bytearray] = {}  # by its id, of which the first in this batch counts, or by its place
+        for number, (key, command) in enumerate(requests):
+            if not known[number]:
+                fresh.setdefault(number if key is None else key, command)
+        answers = dict(zip(fresh, submit(list(fresh.values())), strict=True)) if fresh else {}
+        placings = []
+        for number, (key, command) in enumerate(requests):
+            name = number if key is None else key
+            if fresh.get(name) is command:
+                placings.append(Placing(answers[name]))
+            else:
+                assert key is not None, "an order without an id is new"
+                earlier = answers.get(key) or self._recent.get(key) or _answered(found[key])
+                placings.append(Placing(earlier, key, command))
+        for name, answer in answers.items():
+            if not isinstance(name, int):
+                self._remember(name, answer)
+        return placings
 
-    async def _earlier_result(self, key: Key | None, command: bytearray) -> Result | Refused | None:
-        if key is None:
-            return None
-        try:
-            earlier = await self._earlier(key)
-            return None if earlier is None else (_same_or_refuse(key, command, earlier), True)
-        except Refused as refused:
-            return refused
-
-    async def _earlier(self, key: Key) -> Entry | None:
-        """The result of the first request with an id, once it is known; None where there was none."""
-        known = self._recent.get(key)
-        if known is None and key in self._seen:
-            entry = await self._find(*key)
-            if entry is not None:
-                return entry
-            known = self._recent.get(key)  # another request may have come in while we looked
-        return None if known is None else await asyncio.shield(known)
+    async def _look_up(self, requests: Sequence[Request]) -> dict[Key, Entry]:
+        """What the tables have of ids that may have been used, but not a moment ago."""
+        keys = [key for key, _ in requests if key is not None and key not in self._recent and key in self._seen]
+        entries = await asyncio.gather(*[self._find(*key) for key in keys]) if keys else []
+        return {key: entry for key, entry in zip(keys, entries, strict=True) if entry is not None}
 
     def _remember(self, key: Key, answer: "asyncio.Future[Entry]") -> None:
         self._seen.add(key)
@@ -181,15 +198,10 @@ def _sequence_of(answer: "asyncio.Future[Entry]") -> int:
     return 0 if failed else answer.result().sequence
 
 
-async def _result_of(answer: "asyncio.Future[Entry]") -> Result | Refused:
-    try:
-        return await asyncio.shield(answer), False
-    except Refused as refused:
-        return refused
-
-
-def _lost() -> Refused:
-    return refuse(EdgeReason.OUTCOME_UNKNOWN, "the first request with this client_order_id failed; send it again")
+def _answered(entry: Entry) -> "asyncio.Future[Entry]":
+    answer: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
+    answer.set_result(entry)
+    return answer
 
 
 def what_is_asked(command: bytes | bytearray) -> bytes:

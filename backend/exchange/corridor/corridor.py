@@ -21,9 +21,8 @@ import asyncpg
 
 from engine.matching import Shard
 from engine.records import MarketState
-from exchange.contracts.refusals import Refused
 from exchange.corridor import measure
-from exchange.corridor.client_orders import ClientOrders, Request, Result
+from exchange.corridor.client_orders import ClientOrders, Placing, Request, Result
 from exchange.corridor.genesis import genesis
 from exchange.corridor.live import Changes
 from exchange.corridor.replica import TABLES_LOOK_S, Replica
@@ -136,20 +135,24 @@ class Corridor:
         """
         return await self._leading().submit(command)
 
-    async def place(self, command: bytearray, account: int, client_order_id: str | None) -> tuple[Entry, bool]:
+    async def place(self, command: bytearray, account: int, client_order_id: str | None) -> Result:
         """Submit a command and return (entry, whether it is the result of an earlier request with this id).
 
         ``client_order_id``: of an order that is placed, or the key of a transfer (contracts/transfers.py).
         """
+        return await (await self.begin(command, account, client_order_id)).result()
+
+    async def begin(self, command: bytearray, account: int, client_order_id: str | None) -> Placing:
+        """Submit a command and return before it is durable: commands are taken in the order in which this returns."""
         writer = self._leading()
         if client_order_id is None:
-            return await writer.submit(command), False
-        return await self._client_orders.place((account, client_order_id), command, self._submit_now)
+            return Placing(writer.submit(command))
+        return await self._client_orders.begin((account, client_order_id), command, self._submit_now)
 
-    async def place_all(
+    async def begin_all(
         self, account: int, requests: Sequence[tuple[bytearray, str | None]], *, linked: bool = False
-    ) -> list[Result | Refused]:
-        """Submit several commands, durable in one commit, and return each one's result as ``place`` would.
+    ) -> list[Placing]:
+        """Submit several commands, to be durable in one commit, as ``begin`` would each.
 
         ``linked``: each order names the one before it, and all of them were placed before or none.
         """
@@ -159,8 +162,7 @@ class Corridor:
         def submit(batch: Sequence[bytearray]) -> list[asyncio.Future[Entry]]:
             return writer.submit_together(batch, linked=linked)
 
-        placing = self._client_orders.place_linked if linked else self._client_orders.place_all
-        return await placing(keyed, submit)
+        return await self._client_orders.begin_all(keyed, submit, linked=linked)
 
     async def barrier(self) -> int:
         """Return the last durable sequence once every command submitted before this call is durable or has failed."""

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 from engine.records import MarketState
 from exchange.contracts.catalogue import Catalogue
 from exchange.contracts.order_state import OrderState
-from exchange.contracts.refusals import EdgeReason, Refused, refuse
+from exchange.contracts.refusals import EdgeReason, refuse
 from exchange.gateway.access import Access
 from exchange.settings import Settings
 from exchange.storage.database import Database
@@ -18,6 +18,13 @@ Levels = Sequence[tuple[int, int]]  # (price_ticks, quantity_lots), best first
 
 READ_YOUR_WRITES_TIMEOUT_S = 5.0
 MIN_SEQUENCE_TIMEOUT_S = 1.0
+
+
+class Placing(Protocol):
+    """A command that was taken into the corridor, or that repeats an earlier one."""
+
+    async def result(self) -> tuple[Entry, bool]:
+        """Return (entry, whether an earlier request with the same id had it) once it is durable. Raises Refused."""
 
 
 class Corridor(Protocol):
@@ -35,10 +42,13 @@ class Corridor(Protocol):
     async def place(self, command: bytearray, account: int, client_order_id: str | None) -> tuple[Entry, bool]:
         """Submit a PLACE command; return (entry, whether an earlier request with the same id had placed it)."""
 
-    async def place_all(
+    async def begin(self, command: bytearray, account: int, client_order_id: str | None) -> Placing:
+        """Submit a command; return before it is durable. Commands are taken in the order in which this returns."""
+
+    async def begin_all(
         self, account: int, requests: Sequence[tuple[bytearray, str | None]], *, linked: bool = False
-    ) -> "list[tuple[Entry, bool] | Refused]":
-        """Submit (command, client order id) pairs, durable in one commit; each one's result as ``place`` gives it.
+    ) -> Sequence[Placing]:
+        """Submit (command, client order id) pairs, to be durable in one commit, as ``begin`` would each.
 
         ``linked``: each names the order that the one before it places.
         """

@@ -1,6 +1,6 @@
 """Several operations in one request: a batch of them, each with an outcome, and orders that hang on each other."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,12 +13,13 @@ from exchange.contracts import commands
 from exchange.contracts.events import find_refusal
 from exchange.contracts.refusals import EdgeReason, Refused, refuse
 from exchange.contracts.units import Market
+from exchange.gateway.context import Placing
 from exchange.gateway.explain import explain
 from exchange.gateway.json_endpoint import Answer, Endpoint, decode, read_json_body
 from exchange.gateway.order_changes import AmendRequest, OrderChanges
-from exchange.gateway.order_entry import OrderEntry, render_all
+from exchange.gateway.order_entry import OrderEntry, Step, render_all
 from exchange.gateway.order_limits import check_command
-from exchange.gateway.order_request import LASTING, OrderRequest, check_order_id, check_side, place_command
+from exchange.gateway.order_request import LASTING, OrderRequest, check_side, place_command
 from exchange.gateway.principal import Principal
 from exchange.storage.journal import Entry
 
@@ -67,15 +68,6 @@ _list_decoder = msgspec.json.Decoder(OrderListRequest)
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
-    """An operation as a command, and what makes its answer of the journal entry."""
-
-    command: bytearray
-    client_order_id: str | None
-    finish: Callable[[Entry, bool], Awaitable[Answer]]
-
-
-@dataclass(frozen=True, slots=True)
 class _Leg:
     """An order of a list: its name in the request, and its command."""
 
@@ -105,83 +97,57 @@ class OrderBatches:
         body = await read_json_body(scope, receive)
         request = decode(_batch_decoder, body, "batch", BatchRequest.__struct_fields__)
         principal = self._admit(scope, body, request.operations)
-        return 200, {"outcomes": await self.carry_out(principal, request.operations)}
+        return await (await self.begin(principal, request.operations))
 
     def _admit(self, scope: Scope, body: bytes, operations: list[Operation]) -> Principal:
         """Each operation weighs what it would alone: cancels on their own budget, so that they are never starved."""
-        cancels = sum(isinstance(operation, CancelOperation) for operation in operations)
-        access = self._exchange.access
-        if cancels == len(operations):
-            return access.admit(scope, body, "cancel", "cancels", max(cancels, 1))
-        principal = access.admit(scope, body, "trade", weight=len(operations) - cancels)
+        access, (orders, cancels) = self._exchange.access, weights(operations)
+        if not orders:
+            return access.admit(scope, body, "cancel", "cancels", cancels)
+        principal = access.admit(scope, body, "trade", weight=orders)
         if cancels:
             access.charge(scope, principal, "cancels", cancels)
         return principal
 
-    async def carry_out(self, principal: Principal, operations: list[Operation]) -> list[dict[str, Any]]:
-        """Carry out operations, durable in one commit, and return an outcome each. One's refusal stops no other."""
+    async def begin(self, principal: Principal, operations: list[Operation]) -> Awaitable[Answer]:
+        """Submit operations, to be durable in one commit; their outcomes are what is returned awaits.
+
+        One's refusal stops no other. Raises Refused where nothing was done.
+        """
         if not 1 <= len(operations) <= OPERATIONS_MAX:
             limit = f"1 to {OPERATIONS_MAX}"
             detail = f"a batch has {limit} operations, this one {len(operations)}; nothing was done"
             raise refuse(EdgeReason.FIELD_INVALID, detail, field="operations", limit=limit)
         steps = [await self._step(principal, operation) for operation in operations]
-        sent = [step for step in steps if isinstance(step, _Step)]
-        pairs = [(step.command, step.client_order_id) for step in sent]
-        results = iter(await self._exchange.corridor.place_all(principal.account, pairs) if pairs else [])
-        outcomes = []
-        for step in steps:
-            result = next(results) if isinstance(step, _Step) else step
-            outcomes.append(await _outcome(step, result))
-        return outcomes
+        pairs = [(step.command, step.client_order_id) for step in steps if isinstance(step, Step)]
+        placings = await self._exchange.corridor.begin_all(principal.account, pairs) if pairs else []
+        return self._outcomes(steps, placings)
 
-    async def _step(self, principal: Principal, operation: Operation) -> _Step | Refused:
+    async def _outcomes(self, steps: list[Step | Refused], placings: Sequence[Placing]) -> Answer:
+        begun = iter(placings)
+        outcomes = [await _outcome(step, next(begun) if isinstance(step, Step) else None) for step in steps]
+        return 200, {"outcomes": outcomes}
+
+    async def _step(self, principal: Principal, operation: Operation) -> Step | Refused:
         try:
             if isinstance(operation, PlaceOperation):
-                return self._place_step(principal, operation)
-            order_id = check_order_id(operation.order_id)
+                return self._entry.place_step(principal, operation)
             if isinstance(operation, CancelOperation):
-                return self._cancel_step(principal, order_id)
-            return await self._amend_step(principal, order_id, operation)
+                return self._entry.cancel_step(principal, operation.order_id)
+            return await self._changes.amend_step(principal, operation.order_id, operation)
         except Refused as refused:
             return refused
-
-    def _place_step(self, principal: Principal, operation: PlaceOperation) -> _Step:
-        market = self._exchange.catalogue.market(operation.symbol)
-        command, client_order_id = place_command(principal.account, market, operation)
-        check_command(principal, command, self._exchange)
-
-        async def finish(entry: Entry, was_there: bool) -> Answer:
-            return 200 if was_there else 201, self._entry.placed(entry, market)
-
-        return _Step(command, client_order_id, finish)
-
-    def _cancel_step(self, principal: Principal, order_id: int) -> _Step:
-        command = commands.cancel(principal.account, order_id)
-        check_command(principal, command, self._exchange)
-
-        async def finish(entry: Entry, was_there: bool) -> Answer:
-            return 200, await self._entry.cancelled(principal.account, order_id, entry)
-
-        return _Step(command, None, finish)
-
-    async def _amend_step(self, principal: Principal, order_id: int, operation: AmendOperation) -> _Step:
-        command = await self._changes.amend_command(principal, order_id, operation)
-
-        async def finish(entry: Entry, was_there: bool) -> Answer:
-            return 200, await self._changes.amended(command, entry)
-
-        return _Step(command, None, finish)
 
     # Order lists
 
     async def _list(self, scope: Scope, receive: Receive) -> Answer:
         body = await read_json_body(scope, receive)
         request = decode(_list_decoder, body, "list", OrderListRequest.__struct_fields__)
-        principal = self._exchange.access.admit(scope, body, "trade", weight=_legs(request))
-        return await self.place_list(principal, request)
+        principal = self._exchange.access.admit(scope, body, "trade", weight=legs_of(request))
+        return await (await self.begin_list(principal, request))
 
-    async def place_list(self, principal: Principal, request: OrderListRequest) -> Answer:
-        """Place orders that hang on each other: all, or none that stays. Raises Refused."""
+    async def begin_list(self, principal: Principal, request: OrderListRequest) -> Awaitable[Answer]:
+        """Submit orders that hang on each other: all, or none that stays. What is returned awaits the answer."""
         account = principal.account
         kind = request.kind.lower() if isinstance(request.kind, str) else None
         if kind == "oco":
@@ -193,7 +159,13 @@ class OrderBatches:
         for leg in legs:
             check_command(principal, leg.command, self._exchange)
         pairs = [(leg.command, leg.client_order_id) for leg in legs]
-        results = await self._exchange.corridor.place_all(account, pairs, linked=True)
+        placings = await self._exchange.corridor.begin_all(account, pairs, linked=True)
+        return self._placed_list(account, kind, market, legs, placings)
+
+    async def _placed_list(
+        self, account: int, kind: str, market: Market, legs: list[_Leg], placings: Sequence[Placing]
+    ) -> Answer:
+        results = [await _result_of(placing) for placing in placings]
         entries: list[Entry] = []
         was_there = True
         for leg, result in zip(legs, results, strict=True):
@@ -275,7 +247,14 @@ class OrderBatches:
             raise Refused(replace(refusal, field=field)) from None
 
 
-def _legs(request: OrderListRequest) -> int:
+def weights(operations: list[Operation]) -> tuple[int, int]:
+    """What a batch weighs on the budgets for requests and for cancels. Not even an empty one is free."""
+    cancels = sum(isinstance(operation, CancelOperation) for operation in operations)
+    return len(operations) - cancels, cancels if operations else 1
+
+
+def legs_of(request: OrderListRequest) -> int:
+    """How many orders a list names, and so weighs."""
     given = (request.entry, request.take_profit, request.stop_loss)
     return max(len(request.orders or ()) + sum(order is not None for order in given), 1)
 
@@ -316,12 +295,19 @@ def _check_pair(legs: list[_Leg], market: Market) -> None:
         raise refuse(Reason.LINK_INVALID, detail, field=f"{name}.order_type", limit=limit, nearest="StopLimit")
 
 
-async def _outcome(step: _Step | Refused, result: "tuple[Entry, bool] | Refused") -> dict[str, Any]:
+async def _result_of(placing: Placing) -> tuple[Entry, bool] | Refused:
+    try:
+        return await placing.result()
+    except Refused as refused:
+        return refused
+
+
+async def _outcome(step: Step | Refused, placing: Placing | None) -> dict[str, Any]:
     """What became of one operation: its status, and the order or the problem that a request of its own would get."""
     try:
-        if isinstance(result, Refused) or isinstance(step, Refused):
-            raise result if isinstance(result, Refused) else step  # type: ignore[misc]
-        status, order = await step.finish(*result)
+        if isinstance(step, Refused) or placing is None:
+            raise step  # type: ignore[misc]
+        status, order = await step.finish(*await placing.result())
         return {"status": status, "order": order, "problem": None}
     except Refused as refused:
         return {"status": refused.refusal.status, "order": None, "problem": refused.refusal.problem()}

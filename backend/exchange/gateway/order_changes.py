@@ -1,5 +1,6 @@
 """Changes of live orders: amend in place, cancel and replace, cancel by scope."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from exchange.contracts.refusals import EdgeReason, Refusal, Refused, refuse
 from exchange.contracts.units import Market
 from exchange.gateway.explain import explain, explain_order
 from exchange.gateway.json_endpoint import Answer, Endpoint, decode, read_body, read_json_body
-from exchange.gateway.order_entry import PLACE_PATHS, OrderEntry, render_placed
+from exchange.gateway.order_entry import PLACE_PATHS, OrderEntry, Step, render_placed
 from exchange.gateway.order_limits import check_command
 from exchange.gateway.order_request import (
     OrderRequest,
@@ -73,24 +74,29 @@ class OrderChanges:
     async def _amend(self, scope: Scope, receive: Receive) -> Answer:
         body = await read_json_body(scope, receive)
         principal = self._exchange.access.admit(scope, body, "trade")
-        order_id = check_order_id(scope["path_params"]["order_id"])
+        order_id = scope["path_params"]["order_id"]
         request = decode(_amend_decoder, body, "amendment", AmendRequest.__struct_fields__)
-        command = await self.amend_command(principal, order_id, request)
-        return 200, await self.amended(command, await self._exchange.corridor.submit(command))
+        return await self._entry.carry_out(principal, await self.amend_step(principal, order_id, request))
 
-    async def amend_command(self, principal: Principal, order_id: int, request: AmendRequest) -> bytearray:
-        """Return the AMEND record. Raises Refused, UNKNOWN_ORDER and ORDER_ENDED among them."""
-        account = principal.account
-        order = self._exchange.live.order(order_id)
+    async def amend_step(self, principal: Principal, order_id: object, request: AmendRequest) -> Step:
+        """Change a live order in place: 200 with the Order, its fills, and its place in the queue.
+
+        Raises Refused, UNKNOWN_ORDER and ORDER_ENDED among them.
+        """
+        account, number = principal.account, check_order_id(order_id)
+        order = self._exchange.live.order(number)
         if order is None or order.account != account or not order.is_live:
             unknown = Refusal(Reason.UNKNOWN_ORDER, engine_detail(Reason.UNKNOWN_ORDER))
-            raise await self._entry.why_not(account, order_id, unknown)
+            raise await self._entry.why_not(account, number, unknown)
         command = _amend_command(order, self._exchange.catalogue.markets[order.market], request)
         check_command(principal, command, self._exchange)
-        return command
 
-    async def amended(self, command: bytearray, entry: Entry) -> dict[str, Any]:
-        """Return the order that an AMEND changed, and its place in the queue. Raises Refused."""
+        async def finish(entry: Entry, was_there: bool) -> Answer:
+            return 200, await self._amended(command, entry)
+
+        return Step(command, None, finish)
+
+    async def _amended(self, command: bytearray, entry: Entry) -> dict[str, Any]:
         asked = commands.read_order(command)
         refusal = find_refusal(entry.events)
         if refusal is not None:
@@ -118,27 +124,34 @@ class OrderChanges:
     async def _replace(self, scope: Scope, receive: Receive) -> Answer:
         body = await read_json_body(scope, receive)
         principal = self._exchange.access.admit(scope, body, "trade")
-        order_id = check_order_id(scope["path_params"]["order_id"])
         request = decode(_replace_decoder, body, "order", ReplaceRequest.__struct_fields__)
-        return await self.replace_order(principal, order_id, request)
+        step = self.replace_step(principal, scope["path_params"]["order_id"], request)
+        return await self._entry.carry_out(principal, step)
 
-    async def replace_order(self, principal: Principal, order_id: int, request: ReplaceRequest) -> Answer:
-        """Cancel an order and place another in one step. Raises Refused."""
+    def replace_step(self, principal: Principal, order_id: object, request: ReplaceRequest) -> Step:
+        """Cancel an order and place another at once: 201 with the new Order, its fills and the one it replaced."""
+        number = check_order_id(order_id)
         mode = REPLACE_MODES.get(request.mode) if isinstance(request.mode, str) else None
         if mode is None:
             limit = " or ".join(REPLACE_MODES)
             raise refuse(EdgeReason.FIELD_INVALID, f"mode must be {limit}", field="mode", limit=limit)
         account, market = principal.account, self._exchange.catalogue.market(request.symbol)
         command, client_order_id = place_command(
-            account, market, request, more_flags=mode, kind=CommandKind.CANCEL_REPLACE, order_id=order_id
+            account, market, request, more_flags=mode, kind=CommandKind.CANCEL_REPLACE, order_id=number
         )
         check_command(principal, command, self._exchange)
-        entry, was_there = await self._exchange.corridor.place(command, account, client_order_id)
+
+        async def finish(entry: Entry, was_there: bool) -> Answer:
+            return 200 if was_there else 201, await self._replaced(account, number, entry, market)
+
+        return Step(command, client_order_id, finish)
+
+    async def _replaced(self, account: int, order_id: int, entry: Entry, market: Market) -> dict[str, Any]:
         refusal = find_refusal(entry.events)
         if refusal is not None:
             raise await self._why_not_replaced(account, order_id, entry, refusal, market)
         failed = next((e for e in read_events(entry.events) if e.kind == EventKind.CANCEL_REJECTED), None)
-        return 200 if was_there else 201, render_placed(entry, market) | {
+        return render_placed(entry, market) | {
             "replaced": None if failed else await self._entry.latest(account, order_id),
             "cancel_refused": Reason(failed.reason).name if failed else None,
         }
@@ -162,33 +175,44 @@ class OrderChanges:
 
     async def _mass_cancel(self, scope: Scope, receive: Receive) -> Answer:
         principal = self._exchange.access.admit(scope, await read_body(receive), "cancel", "cancels")
-        command = self._mass_cancel_command(principal.account, QueryParams(scope["query_string"]))
-        check_command(principal, command, self._exchange)
-        entry = await self._exchange.corridor.submit(command)
-        refusal = find_refusal(entry.events)
-        if refusal is not None:
-            raise Refused(refusal)
-        return 200, render_mass_cancelled(entry)
+        step = self.mass_cancel_step(principal, _scope_of(QueryParams(scope["query_string"])))
+        return await self._entry.carry_out(principal, step)
 
-    def _mass_cancel_command(self, account: int, query: QueryParams) -> bytearray:
-        """Return the MASS_CANCEL record. What is not understood is refused: it may have been meant as a limit."""
-        given = query.multi_items()
-        for name, value in given:
-            if name not in SCOPE_FIELDS or len(query.getlist(name)) > 1 or not value:
-                limit = ", ".join(SCOPE_FIELDS)
-                detail = f"{name[:40]!r} must be one of {limit}, once and with a value; nothing was cancelled"
-                raise refuse(EdgeReason.FIELD_INVALID, detail, field=name[:40], limit=limit)
-        market = self._exchange.catalogue.market(query["symbol"]) if "symbol" in query else None
-        low_ticks, high_ticks = _price_range(query, market)
-        prefix = check_client_order_id(query.get("client_order_id_prefix"), "client_order_id_prefix")
-        return commands.mass_cancel(
-            account,
+    def mass_cancel_step(self, principal: Principal, scope: Mapping[str, object]) -> Step:
+        """Cancel what is in a scope, of SCOPE_FIELDS: 200 with how many they were. Raises Refused."""
+        catalogue = self._exchange.catalogue
+        market = catalogue.market(scope["symbol"]) if "symbol" in scope else None
+        low_ticks, high_ticks = _price_range(scope, market)
+        prefix = None
+        if "client_order_id_prefix" in scope:
+            prefix = check_client_order_id(scope["client_order_id_prefix"] or "", "client_order_id_prefix")
+        command = commands.mass_cancel(
+            principal.account,
             market.number if market else 0,
-            check_side(query["side"]) if "side" in query else 0,
+            check_side(scope["side"]) if "side" in scope else 0,
             low_ticks,
             high_ticks,
             prefix.encode("ascii") if prefix else b"",
         )
+        check_command(principal, command, self._exchange)
+
+        async def finish(entry: Entry, was_there: bool) -> Answer:
+            refusal = find_refusal(entry.events)
+            if refusal is not None:
+                raise Refused(refusal)
+            return 200, render_mass_cancelled(entry)
+
+        return Step(command, None, finish)
+
+
+def _scope_of(query: QueryParams) -> dict[str, object]:
+    """Return the scope that a query names. What is not understood is refused: it may have been meant as a limit."""
+    for name, value in query.multi_items():
+        if name not in SCOPE_FIELDS or len(query.getlist(name)) > 1 or not value:
+            limit = ", ".join(SCOPE_FIELDS)
+            detail = f"{name[:40]!r} must be one of {limit}, once and with a value; nothing was cancelled"
+            raise refuse(EdgeReason.FIELD_INVALID, detail, field=name[:40], limit=limit)
+    return dict(query.items())
 
 
 def render_mass_cancelled(entry: Entry) -> dict[str, Any]:
@@ -201,16 +225,15 @@ def render_mass_cancelled(entry: Entry) -> dict[str, Any]:
     return {"cancelled": len(ended), "order_ids": ended[:PAGE_ROWS_MAX], "sequence": entry.sequence}
 
 
-def _price_range(query: QueryParams, market: Market | None) -> tuple[int, int]:
-    low, high = query.get("price_from"), query.get("price_to")
-    if low is None and high is None:
+def _price_range(scope: Mapping[str, object], market: Market | None) -> tuple[int, int]:
+    if "price_from" not in scope and "price_to" not in scope:
         return 0, 0
     if market is None:
-        field = "price_from" if low is not None else "price_to"
+        field = "price_from" if "price_from" in scope else "price_to"
         detail = f"{field} needs a symbol: a price means something in one market only"
         raise refuse(Reason.SCOPE_INVALID, detail, field=field, limit="with symbol")
-    low_ticks = market.price_ticks(low, "price_from") if low is not None else 1
-    high_ticks = market.price_ticks(high, "price_to") if high is not None else market.price_ticks_max
+    low_ticks = market.price_ticks(scope["price_from"], "price_from") if "price_from" in scope else 1
+    high_ticks = market.price_ticks(scope["price_to"], "price_to") if "price_to" in scope else market.price_ticks_max
     if low_ticks > high_ticks:
         limit = market.price_text(high_ticks)
         detail = f"price_from must be at most price_to, {limit}"

@@ -5,8 +5,8 @@ bytes ─> OrderRequest ─> PLACE record ─> Corridor.place ─> events ─> O
 
 import logging
 import time
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, NamedTuple
 
 import msgspec
 from starlette.routing import BaseRoute, Route
@@ -48,6 +48,17 @@ logger = logging.getLogger("exchange.gateway")
 _decoder = msgspec.json.Decoder(OrderRequest)
 
 
+class Step(NamedTuple):
+    """An operation on orders as a command for the corridor, and what makes its answer of the journal entry.
+
+    Every way in makes the same steps: a request alone, a batch, a message on a stream.
+    """
+
+    command: bytearray
+    client_order_id: str | None
+    finish: Callable[[Entry, bool], Awaitable[Answer]]
+
+
 class OrderEntry:
     """Places and cancels orders: the two operations that nobody can trade without."""
 
@@ -75,11 +86,23 @@ class OrderEntry:
 
     async def place_order(self, principal: Principal, request: OrderRequest) -> Answer:
         """Place an order and return (status, Order with fills). Raises Refused."""
+        return await self.carry_out(principal, self.place_step(principal, request))
+
+    async def carry_out(self, principal: Principal, step: Step) -> Answer:
+        """Send a step through the corridor and answer it. Raises Refused."""
+        entry, was_there = await self.exchange.corridor.place(step.command, principal.account, step.client_order_id)
+        return await step.finish(entry, was_there)
+
+    def place_step(self, principal: Principal, request: OrderRequest) -> Step:
+        """Place an order: 201 with the Order and its fills, 200 when its client_order_id had placed it before."""
         market = self.exchange.catalogue.market(request.symbol)
         command, client_order_id = place_command(principal.account, market, request)
         check_command(principal, command, self.exchange)
-        entry, was_there = await self.exchange.corridor.place(command, principal.account, client_order_id)
-        return 200 if was_there else 201, self.placed(entry, market)
+
+        async def finish(entry: Entry, was_there: bool) -> Answer:
+            return 200 if was_there else 201, self.placed(entry, market)
+
+        return Step(command, client_order_id, finish)
 
     def placed(self, entry: Entry, market: Market) -> dict[str, Any]:
         """Return the Order with fills of a command that placed one. Raises Refused."""
@@ -96,24 +119,25 @@ class OrderEntry:
     async def _cancel(self, scope: Scope, receive: Receive) -> Answer:
         """PUT .../cancel and DELETE: answer 200 with the order in its final state."""
         principal = self.exchange.access.admit(scope, await read_body(receive), "cancel", "cancels")
-        return 200, await self.cancel_order(principal, check_order_id(scope["path_params"]["order_id"]))
+        return await self.carry_out(principal, self.cancel_step(principal, scope["path_params"]["order_id"]))
 
-    async def cancel_order(self, principal: Principal, order_id: int) -> dict[str, Any]:
-        """Cancel a live order and return it in its final state with its fills.
+    def cancel_step(self, principal: Principal, order_id: object) -> Step:
+        """Cancel a live order: 200 with its final state and its fills.
 
-        Raises Refused UNKNOWN_ORDER, ORDER_ENDED, MARKET_HALTED or MARKET_FORBIDDEN.
+        The answer is refused with UNKNOWN_ORDER, ORDER_ENDED or MARKET_HALTED. Raises Refused FIELD_INVALID or
+        MARKET_FORBIDDEN.
         """
-        command = commands.cancel(principal.account, order_id)
+        account, number = principal.account, check_order_id(order_id)
+        command = commands.cancel(account, number)
         check_command(principal, command, self.exchange)
-        entry = await self.exchange.corridor.submit(command)
-        return await self.cancelled(principal.account, order_id, entry)
 
-    async def cancelled(self, account: int, order_id: int, entry: Entry) -> dict[str, Any]:
-        """Return the order that a CANCEL ended. Raises Refused."""
-        refusal = find_refusal(entry.events)
-        if refusal is not None:
-            raise await self.why_not(account, order_id, refusal)
-        return await self.latest(account, order_id)
+        async def finish(entry: Entry, was_there: bool) -> Answer:
+            refusal = find_refusal(entry.events)
+            if refusal is not None:
+                raise await self.why_not(account, number, refusal)
+            return 200, await self.latest(account, number)
+
+        return Step(command, None, finish)
 
     async def latest(self, account: int, order_id: int) -> dict[str, Any]:
         """Return an account's order with its fills, as it is now. Raises Refused UNKNOWN_ORDER."""
