@@ -11,7 +11,7 @@ cdef struct Taker:
     uint64_t child
     int64_t price                  # as its events say
     int64_t limit                  # in ticks; without protection the worst price there is
-    int64_t stop                   # the limit, or the edge of the band where that is nearer
+    int64_t stop                   # the limit, or the edge of the band where that is nearer; beyond all where it trips at once
     int64_t quantity
     int64_t remaining
     int64_t held                   # units held for it alone
@@ -136,8 +136,17 @@ cdef bint is_beyond_band(const Market* market, int side, int64_t price) noexcept
     return price > edge if side == BUY else price < edge
 
 
+cdef bint is_too_good(const Market* market, int side, int64_t price) noexcept nogil:
+    # Whether a maker's price favours an aggressor of this side beyond a band that trips an auction.
+    cdef int64_t edge
+    if price < 0 or market.terms.band_action != BAND_AUCTION:
+        return False
+    edge = band_edge(market, SELL if side == BUY else BUY)
+    return price < edge if side == BUY else price > edge
+
+
 cdef void set_limit(Taker* taker, int64_t price, bint is_market) noexcept nogil:
-    # The limit and the stop price, and where it looks for makers.
+    # The limit and the stop price.
     cdef Market* market = taker.market
     cdef int64_t edge
     taker.price = price
@@ -148,6 +157,8 @@ cdef void set_limit(Taker* taker, int64_t price, bint is_market) noexcept nogil:
     if market.mode == OPEN_MODE and band_is_on(market):
         edge = band_edge(market, taker.side)
         taker.stop = least(taker.limit, edge) if taker.side == BUY else most(taker.limit, edge)
+        if is_too_good(market, taker.side, taker.opposite.best):
+            taker.stop = 0 if taker.side == BUY else PRICE_TICKS_MAX() + 1
 
 
 cdef inline bint would_cross(const Taker* taker) noexcept nogil:

@@ -301,11 +301,11 @@ cdef class Shard:
             total += mix(6, s.trade_count)
         return total
 
-    def balance(self, uint64_t account, uint32_t asset):
+    def balance(self, uint64_t account, uint64_t asset):
         """Return (available, held) in units of the asset; (0, 0) for an account that never had any."""
         cdef State* s = &self.inner
-        cdef uint32_t found = s.ledger.slots[balance_slot(&s.ledger, account, asset)]
-        if found == 0:
+        cdef uint32_t found = s.ledger.slots[balance_slot(&s.ledger, account, <uint32_t>asset)]
+        if found == 0 or asset > s.asset_count:
             return 0, 0
         return to_python(s.ledger.balances[found - 1].available), to_python(s.ledger.balances[found - 1].held)
 
@@ -344,12 +344,13 @@ cdef class Shard:
                 result.append(PyBytes_FromStringAndSize(<char*>&s.markets[at].configuration, sizeof(TermsCommand)))
         return result
 
-    cdef Market* market_at(self, uint32_t number) except NULL:
+    cdef Market* market_at(self, number) except NULL:
+        # However large the number is.
         if not 1 <= number <= self.inner.market_count:
             raise KeyError(f"market {number} is not defined, the shard has 1 to {self.inner.market_count}")
         return self.inner.markets[number - 1]
 
-    def book(self, uint32_t market):
+    def book(self, market):
         """Return the orders in a market's book as (order_id, account, side, price_ticks, remaining_lots, quantity_lots).
 
         Bids, best price first and oldest first at a price, then asks. Raises KeyError for an unknown market.
@@ -377,7 +378,7 @@ cdef class Shard:
             price = next_price(ladder, <uint32_t>price)
         return 0
 
-    def depth(self, uint32_t market, uint32_t levels=0):
+    def depth(self, market, uint32_t levels=0):
         """Return (bids, asks), each a list of (price_ticks, visible_lots, orders) from the best level; 0: all levels.
 
         Raises KeyError for an unknown market.
@@ -395,7 +396,7 @@ cdef class Shard:
             price = next_price(ladder, <uint32_t>price)
         return result
 
-    def checksum(self, uint32_t market, uint32_t levels=10):
+    def checksum(self, market, uint32_t levels=10):
         """Return the CRC-32 of the best levels as docs/engine.md writes them. Raises KeyError for an unknown market."""
         bids, asks = self.depth(market, levels)
         words = []
@@ -405,7 +406,7 @@ cdef class Shard:
                     words.append(f"{side[at][0]}:{side[at][1]}")
         return crc32(":".join(words).encode())
 
-    def indicative(self, uint32_t market):
+    def indicative(self, market):
         """Return (price_ticks, volume_lots, surplus_side, surplus_lots) of a call auction now; zeros when nothing crosses.
 
         Raises KeyError for an unknown market.
@@ -417,7 +418,7 @@ cdef class Shard:
         side = BUY if surplus > 0 else SELL if surplus < 0 else 0
         return clearing.price, to_python(clearing.volume), side, abs(surplus)
 
-    def state(self, uint32_t market):
+    def state(self, market):
         """Return the MarketState of a market. Raises KeyError for an unknown one."""
         cdef Market* found = self.market_at(market)
         return MarketState(
@@ -430,15 +431,19 @@ cdef class Shard:
         cdef uint32_t index = pool_find(&self.inner.pool, order_id)
         return self.describe(index) if index != 0 else None
 
-    def orders(self, uint64_t account=0, uint32_t market=0):
-        """Return the live orders of an account and a market (0: of all) as LiveOrder, by order id."""
+    def orders(self, uint64_t account=0, market=0):
+        """Return the live orders of an account and a market (0: of all) as LiveOrder, by order id.
+
+        Raises KeyError for an unknown market.
+        """
         cdef State* s = &self.inner
+        cdef uint32_t number = self.market_at(market).definition.market if market != 0 else 0
         cdef const Trader* trader
         cdef uint32_t index
         result = []
         for index in range(1, s.pool.unused):
             trader = &s.traders[s.pool.orders[index].owner]
-            if s.pool.orders[index].side != 0 and (account == 0 or trader.account == account) and (market == 0 or trader.market == market):
+            if s.pool.orders[index].side != 0 and (account == 0 or trader.account == account) and (number == 0 or trader.market == number):
                 result.append(self.describe(index))
         result.sort()
         return result

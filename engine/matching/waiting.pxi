@@ -103,6 +103,8 @@ cdef void activate_next(State* s) noexcept nogil:
     cdef uint32_t index = s.first_activated
     cdef Extra* e = &s.extras[s.pool.orders[index].extra]
     cdef uint32_t leg = other_leg_of(s, index)
+    cdef Order as_placed = s.pool.orders[index]
+    cdef Order leg_as_placed = s.pool.orders[leg]
     cdef int reason
     s.first_activated = e.next_activated
     if s.first_activated == 0:
@@ -113,20 +115,28 @@ cdef void activate_next(State* s) noexcept nogil:
         size_child(s, leg, e.activated_lots)
     reason = fund_children(s, index, leg)
     if reason != NONE:
+        reshape(s, index, as_placed.quantity_lots, as_placed.price_ticks)
+        if leg != 0:
+            reshape(s, leg, leg_as_placed.quantity_lots, leg_as_placed.price_ticks)
         end_order(s, index, reason)
         return
     begin_child(s, index, leg)
 
 
-cdef void resize(State* s, uint32_t index, int64_t lots) noexcept nogil:
-    # A child that has not traded gets another quantity.
+cdef void reshape(State* s, uint32_t index, int64_t lots, uint32_t price) noexcept nogil:
+    # A child that has not traded gets another quantity and limit.
     cdef Order* order = &s.pool.orders[index]
     cdef Extra* e = &s.extras[order.extra]
     forget(s, order)
     order.quantity_lots = lots
     order.remaining_lots = lots
+    order.price_ticks = price
     e.visible_lots = least(e.display_lots, lots)
     remember(s, order)
+
+
+cdef inline void resize(State* s, uint32_t index, int64_t lots) noexcept nogil:
+    reshape(s, index, lots, s.pool.orders[index].price_ticks)
 
 
 cdef void size_child(State* s, uint32_t index, int64_t filled) noexcept nogil:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from engine.records import BandAction, MarketState, Mode, Side
 from engine.reference.definitions import PPM, Definition, Terms
-from engine.reference.orders import Book, Order
+from engine.reference.orders import Book, Order, opposite
 
 
 @dataclass(slots=True)
@@ -61,8 +61,11 @@ class Market:
         return price_ticks < max(1, self.reference - width)
 
     def is_stopped_at(self, side: Side, price_ticks: int) -> bool:
-        """Whether the band keeps a taker from trading at this price."""
-        return self.mode is Mode.OPEN and self.is_beyond_band(side, price_ticks)
+        """Whether the band keeps a taker from trading at this price: one with an auction whomever it favours."""
+        if self.mode is not Mode.OPEN:
+            return False
+        too_good = self.terms.band_action == BandAction.AUCTION and self.is_beyond_band(opposite(side), price_ticks)
+        return too_good or self.is_beyond_band(side, price_ticks)
 
     def band_refuses(self, order: Order) -> bool:
         """Whether an order with a limit is beyond a band whose action is REJECT."""

@@ -105,10 +105,14 @@ def _activate(state: State, child: Order, filled_lots: int) -> None:
     """A child and its other leg take part with what their parent filled."""
     leg = state.other_leg(child)
     family = [child, leg] if leg else [child]
+    as_placed = [(order.quantity_lots, order.price_ticks) for order in family]
     for order in family:
         _resize(order, filled_lots)
         _slide(state, order)
     if not _make_affordable(state, family):
+        # Nobody was told of other sizes and prices: they end as they were placed.
+        for order, (quantity_lots, order.price_ticks) in zip(family, as_placed, strict=True):
+            order.quantity_lots = order.remaining_lots = quantity_lots
         end(state, child, Reason.INSUFFICIENT_FUNDS)
         return
     held = 0

@@ -15,6 +15,7 @@ from engine.records import (
     FLAG_PRIORITY_KEPT,
     FLAG_SLIDE,
     REVENUE_ACCOUNT,
+    BandAction,
     CommandKind,
     Contingency,
     EventKind,
@@ -271,8 +272,9 @@ class Audit(AuditedState):
         )
         assert taker.may_trade(event.price_ticks)
         if market.band:
-            assert market.band[0] <= event.price_ticks or taker.side == Side.BUY
-            assert event.price_ticks <= market.band[1] or taker.side == Side.SELL
+            both_ways = market.terms["band_action"] == BandAction.AUCTION
+            assert market.band[0] <= event.price_ticks or (taker.side == Side.BUY and not both_ways)
+            assert event.price_ticks <= market.band[1] or (taker.side == Side.SELL and not both_ways)
         assert event.quantity_lots == min(taker.remaining_lots, maker.shown_lots) > 0
 
     def _check_uncrossing(self, event: Event, bid: Followed, ask: Followed, auction: Event) -> None:
@@ -347,8 +349,6 @@ class Audit(AuditedState):
     def _cancel(self, event: Event) -> None:
         order = self.orders[event.order_id]
         reason = Reason(event.reason)
-        if reason is Reason.INSUFFICIENT_FUNDS and order.order_id in self._to_activate:
-            self._shrink_to_fill(order)
         self._compare(order, event, "account", "side", "market", "price_ticks", "order_type", "time_in_force")
         assert (event.quantity_lots, event.remaining_lots) == (order.remaining_lots, 0), "accepted = filled + cancelled"
         assert self._doomed.pop(order.order_id, reason) == reason
@@ -366,11 +366,6 @@ class Audit(AuditedState):
         if other and not goes_on_alone:
             self._doomed[other.order_id] = Reason.LINKED_ORDER
         self._end(order)
-
-    def _shrink_to_fill(self, child: Followed) -> None:
-        """A child that cannot be paid has first become as small as what its parent filled, and so has its other leg."""
-        for leg in self.legs(child):
-            leg.quantity_lots = leg.remaining_lots = min(leg.quantity_lots, self._to_activate[child.order_id])
 
     def _end(self, order: Followed) -> None:
         """An order is live no more: what is linked to it is told."""

@@ -1,5 +1,7 @@
 """The records' layout: declared once, mirrored for C and for struct."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -91,6 +93,13 @@ def test_a_transfer_keeps_its_reference_where_an_order_has_its_client_order_id()
     assert commands.reference(readable.override(bytes(command), version=1)) is None
     with pytest.raises(ValueError):
         commands.deposit(7, 2, 5, b"r" * 37)
+
+
+def test_the_order_that_an_accepted_one_names_may_have_any_number() -> None:
+    accepted: Any = np.zeros(1, records.ORDER_EVENT)
+    accepted["kind"], accepted["linked_order_id"] = EventKind.ACCEPTED, 2**64 - 1
+    (event,) = events.read_events(accepted.tobytes())
+    assert event.linked_order_id == 2**64 - 1
 
 
 @pytest.mark.parametrize("kind", EventKind, ids=lambda kind: kind.name)

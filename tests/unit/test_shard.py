@@ -164,7 +164,7 @@ def _item(tag: int, *words: int) -> int:
 
 def test_a_balance_that_never_was_is_zero(shard: Shard) -> None:
     assert shard.balance(10**18, 1) == (0, 0)
-    assert shard.balance(2, 77) == (0, 0)
+    assert shard.balance(2, 77) == shard.balance(2, 2**32 + 1) == (0, 0)
 
 
 # What can be asked
@@ -205,11 +205,14 @@ def _padded(levels: list[tuple[int, int, int]], count: int) -> list[tuple[int, i
     return [*levels[:count], *[None] * (count - len(levels))]
 
 
-@pytest.mark.parametrize("market", [0, 5, 2**32 - 1])
+@pytest.mark.parametrize("market", [-1, 0, 5, 2**32 - 1, 2**32, 2**32 + 1, 2**64, 10**30])
 @pytest.mark.parametrize("question", ["book", "depth", "state", "indicative", "checksum"])
 def test_a_question_about_an_unknown_market_is_an_error(shard: Shard, question: str, market: int) -> None:
     with pytest.raises(KeyError):
         getattr(shard, question)(market)
+    if market != 0:  # any
+        with pytest.raises(KeyError):
+            shard.orders(market=market)
 
 
 def test_its_definitions_make_another_shard_with_the_same_assets_and_markets(
