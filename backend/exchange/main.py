@@ -74,7 +74,11 @@ async def open_exchange(settings: Settings) -> AsyncIterator[RunningExchange]:
         shard=SHARD,
         hub=hub,
     )
-    tasks = [asyncio.create_task(corridor.run(), name="corridor"), asyncio.create_task(hub.run(), name="hub")]
+    tasks = [
+        asyncio.create_task(corridor.run(), name="corridor"),
+        asyncio.create_task(hub.run(), name="hub"),
+        asyncio.create_task(exchange.withdrawals.run(lambda: corridor.role == "leader"), name="withdrawals"),
+    ]
     try:
         yield exchange
     finally:

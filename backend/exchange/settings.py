@@ -47,6 +47,7 @@ JWT_SECRET_BYTES_MIN = 32
 #: What one key, or the sessions of one account, may ask for a second, unless the operator says otherwise. On a machine
 #: of one's own that is more than the machine answers.
 REQUESTS_PER_S = {"production": 100, "development": 10_000}
+TRANSFERS = ("sandbox", "off")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 REPOSITORY_FRONTEND = Path(__file__).resolve().parents[2] / "frontend" / "dist"
 
@@ -76,6 +77,7 @@ class Settings:
     cors_origins: tuple[str, ...]
     frontend_dir: Path
     faucet: bool
+    transfers: Literal["sandbox", "off"]  # by what deposits come in and withdrawals go out
     requests_per_s: int  # by weight: most requests weigh 1
     cancels_per_s: int
     snapshots_kept: int  # of the engine's state, spread over the journal: how near a look into the past begins
@@ -90,6 +92,7 @@ class Settings:
         reader = _Reader(environ)
         environment = reader.choice("EXCHANGE_ENV", "development", ("development", "production"))
         production = environment == "production"
+        transfers = "off" if production else "sandbox"
         if secrets and not production:
             reader = _Reader({**secrets, **{name: value for name, value in environ.items() if value}}, reader.problems)
         settings = cls(
@@ -108,6 +111,7 @@ class Settings:
             cors_origins=reader.origins("EXCHANGE_CORS_ORIGINS", f"http://localhost:{PORT_OF['frontend-development']}"),
             frontend_dir=Path(reader.text("EXCHANGE_FRONTEND_DIR") or REPOSITORY_FRONTEND).expanduser(),
             faucet=reader.choice("EXCHANGE_FAUCET", "off" if production else "on", ("on", "off")) == "on",
+            transfers="sandbox" if reader.choice("EXCHANGE_TRANSFERS", transfers, TRANSFERS) == "sandbox" else "off",
             requests_per_s=reader.number("EXCHANGE_REQUESTS_PER_S", REQUESTS_PER_S[environment], 1, 1_000_000),
             cancels_per_s=reader.number("EXCHANGE_CANCELS_PER_S", REQUESTS_PER_S[environment], 1, 1_000_000),
             snapshots_kept=reader.number("EXCHANGE_SNAPSHOTS_KEPT", 256, 2, 100_000),

@@ -16,6 +16,7 @@ from exchange.corridor.corridor import Corridor
 from exchange.projections.process import ProjectionProcess
 from exchange.storage.database import connect
 from exchange.storage.journal import Entry, JournalError, JournalLeader
+from exchange.storage.store import PostgresStore
 from exchange.treasury.transfers import Transfers
 from tests.support.journal import SHARD
 
@@ -26,11 +27,13 @@ ALICE, BOB = 1000, 1001
 @asynccontextmanager
 async def leading(url: str) -> AsyncIterator[Corridor]:
     """A corridor that takes commands, from its start to its orderly end."""
-    corridor = Corridor(url, SHARD, ProjectionProcess(url, SHARD))
+    projections = ProjectionProcess(url, SHARD)
+    corridor = Corridor(PostgresStore(url, SHARD, 8), projections)
     running = asyncio.create_task(corridor.run())
     try:
         await until_leading(corridor)
         yield corridor
+        await projections.wait_for(corridor.sequence, 60)
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

@@ -106,11 +106,19 @@ def test_a_short_secret_is_refused_in_development_too() -> None:
         ("EXCHANGE_CORS_ORIGINS", "*"),
         ("EXCHANGE_CORS_ORIGINS", "https://a.local/path"),
         ("EXCHANGE_FAUCET", "sometimes"),
+        ("EXCHANGE_TRANSFERS", "swift"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=name):
         Settings.load({"JWT_SECRET": SECRET, name: value})
+
+
+def test_money_moves_in_a_sandbox_in_development_and_not_at_all_in_production_unless_it_is_said() -> None:
+    assert Settings.load({"JWT_SECRET": SECRET}).transfers == "sandbox"
+    assert Settings.load({"JWT_SECRET": SECRET, "EXCHANGE_TRANSFERS": "off"}).transfers == "off"
+    assert Settings.load(PRODUCTION).transfers == "off"
+    assert Settings.load(PRODUCTION | {"EXCHANGE_TRANSFERS": "sandbox"}).transfers == "sandbox"
 
 
 def test_all_problems_are_told_at_once() -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from engine.records import CommandKind, EventKind, Reason
 from exchange.contracts.commands import KIND, reference, transferred
-from exchange.contracts.events import Event
+from exchange.contracts.events import Event, read_events
 
 DEPOSIT, WITHDRAWAL = 1, 2  # the kinds of a transfer, as the ledger numbers them too
 
@@ -48,6 +48,12 @@ def transfer_of(command: bytes, event: Event) -> Transfer | None:
         return None
     asset, amount = transferred(command)
     return Transfer(event.sequence, event.account, kind, asset, amount, name, event.reason, event.timestamp_ns)
+
+
+def find_transfer(command: bytes, events: bytes) -> Transfer:
+    """Return the transfer of a journal entry that holds one."""
+    found = (transfer_of(command, event) for event in read_events(events))
+    return next(transfer for transfer in found if transfer is not None)
 
 
 def transfer_key(name: str) -> str:

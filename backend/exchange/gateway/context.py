@@ -12,6 +12,11 @@ from exchange.gateway.access import Access
 from exchange.settings import Settings
 from exchange.storage.database import Database
 from exchange.storage.journal import Entry
+from exchange.storage.withdrawals import WithdrawalTable
+from exchange.treasury.deposits import Deposits
+from exchange.treasury.sandbox import Sandbox
+from exchange.treasury.transfers import Transfers
+from exchange.treasury.withdrawals import Withdrawals
 
 Role = Literal["leader", "standby", "starting", "halted"]
 Levels = Sequence[tuple[int, int]]  # (price_ticks, quantity_lots), best first
@@ -157,9 +162,16 @@ class Exchange:
     past: Past | None = None
     shard: int = 1
     access: Access = field(init=False)
+    deposits: Deposits = field(init=False)
+    withdrawals: Withdrawals = field(init=False)
 
     def __post_init__(self) -> None:
         self.access = Access(self.database.engine, self.settings)
+        transfers = Transfers(self.corridor)
+        custody = Sandbox() if self.settings.transfers == "sandbox" else None
+        self.deposits = Deposits(transfers, custody, on_request=not self.settings.production)
+        table = WithdrawalTable(self.database.engine, self.shard)
+        self.withdrawals = Withdrawals(table, transfers, custody, self.catalogue)
 
     async def read_your_writes(self, account: int) -> None:
         """Return once the tables include everything that the account was told of."""

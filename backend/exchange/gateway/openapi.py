@@ -28,6 +28,7 @@ from exchange.gateway import (
     past,
     second_factor,
     statements,
+    transfer_routes,
 )
 from exchange.gateway.auth import ADMISSION, BODY_REFUSALS
 from exchange.gateway.dependencies import asked_of
@@ -240,7 +241,7 @@ def api_routers() -> tuple[APIRouter, ...]:
     """Every router that the document shows; the order in which paths are matched."""
     # /orders/orders before /orders/{order_id}, which would take "orders" for an id.
     access = (auth.router, second_factor.router, key_routes.router, key_routes.kill_router)
-    trading = (markets.router, orders.legacy_router, orders.router, accounts.router)
+    trading = (markets.router, orders.legacy_router, orders.router, accounts.router, transfer_routes.router)
     return (*access, *trading, past.router, history.router, statements.router, health.router)
 
 

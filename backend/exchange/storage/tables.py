@@ -186,6 +186,38 @@ recovery_codes = Table(
     comment="Recovery codes that are left: each stands in for a second factor once",
 )
 
+withdrawals = Table(
+    "withdrawals",
+    metadata,
+    Column("withdrawal_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("shard", Integer, nullable=False),
+    Column("account_id", ForeignKey("users.account_id"), nullable=False),
+    Column("reference", Text, nullable=False, comment="in the account's words; the same again is the same withdrawal"),
+    Column("asset", Integer, nullable=False),
+    Column("amount", BigInteger, nullable=False, comment="units of the asset"),
+    Column("destination", Text, nullable=False),
+    Column("custody", Text, nullable=False, comment="the adapter that it goes out by"),
+    Column("state", Text, nullable=False, comment="created, requested, sent, refusing; ended: completed, refused"),
+    Column("sequence", BigInteger, comment="of the transfer that took it from the balance"),
+    Column("refund_sequence", BigInteger, comment="of the transfer that gave it back"),
+    Column("outside_id", Text, comment="what the outside knows it by"),
+    Column("refusal", Text, comment="why the custody refused it"),
+    Column("tries", Integer, nullable=False, comment="of the next step"),
+    Column("due_ns", BigInteger, nullable=False, comment="when to take the next step"),
+    Column("created_ns", BigInteger, nullable=False),
+    Column("updated_ns", BigInteger, nullable=False),
+    CheckConstraint(
+        "state IN ('created', 'requested', 'sent', 'refusing', 'completed', 'refused')",
+        name="state",
+    ),
+    CheckConstraint("state = 'created' OR sequence IS NOT NULL", name="debited"),
+    CheckConstraint("(state = 'refused') = (refund_sequence IS NOT NULL)", name="refunded"),
+    UniqueConstraint("account_id", "reference"),
+    Index(None, "account_id", "withdrawal_id"),
+    Index("ix_withdrawals_due", "due_ns", postgresql_where=text("state NOT IN ('completed', 'refused')")),
+    comment="Withdrawals and how far each has come; the money is in the ledger",
+)
+
 attempts = Table(
     "attempts",
     metadata,
@@ -434,6 +466,7 @@ transfers = Table(
     Column("reference", Text, comment="in its maker's words: an account's transfer of that name, once for ever"),
     Column("reason", SmallInteger, nullable=False, comment="0: it happened; else why it was refused"),
     Column("created_ns", BigInteger, nullable=False),
+    Index(None, "shard", "account", "sequence"),
     Index(
         "uq_transfers_reference",
         "shard",

@@ -42,10 +42,11 @@ NEEDS = {
         "me", "list_orders", "get_order", "get_order_by_client_id", "list_order_trades", "list_balances", "list_ledger",
         "list_fills", "list_history_orders", "list_history_fills", "list_history_ledger", "export_orders",
         "export_fills", "export_ledger", "get_statement", "export_statement", "list_past_balances",
+        "get_transfer_terms", "list_deposits", "list_withdrawals", "get_withdrawal",
     },
     "trade": {"place_order", "test_order", "batch_orders", "place_order_list", "amend_order", "replace_order"},
     "cancel": {"cancel_orders", "cancel_order", "delete_order"},
-    "transfer": {"draw_from_faucet"},
+    "transfer": {"draw_from_faucet", "request_deposit", "request_withdrawal"},
     "revoke": {
         "list_sessions", "end_session", "end_other_sessions", "get_second_factor", "list_api_keys", "revoke_api_key",
         "kill_switch",
@@ -55,7 +56,7 @@ NEEDS = {
 }  # fmt: skip
 QUERIES = {"get_past_book": "?symbol=BTC-USD&sequence=7", "list_past_balances": "?sequence=7"}
 #: Operations whose path names what is somebody's.
-OF_SOMETHING = ("{order_id}", "{client_order_id}", "{key_id}", "{session_id}")
+OF_SOMETHING = ("{order_id}", "{client_order_id}", "{key_id}", "{session_id}", "{withdrawal_id}")
 BODIES: dict[str, Any] = {
     "place_order": ORDER,
     "test_order": ORDER,
@@ -64,6 +65,8 @@ BODIES: dict[str, Any] = {
     "amend_order": {"quantity": "0.5"},
     "replace_order": ORDER,
     "draw_from_faucet": {"asset": "USD", "amount": "1"},
+    "request_deposit": {"asset": "USD", "amount": "10", "reference": "mine"},
+    "request_withdrawal": {"asset": "USD", "amount": "10", "destination": "home", "reference": "mine"},
     "create_api_key": {"label": "x", "kind": "hmac", "scopes": ["read", "trade", "transfer"]},
     "enrol_second_factor": {"password": PASSWORD},
     "confirm_second_factor": {"code": "000000"},
@@ -106,6 +109,9 @@ class World:
         _, order = await self.send("POST", "/api/v1/orders", ORDER | {"client_order_id": "mine"}, self.session)
         self.signer, self.key = await make_key(self.client, self.session)
         self.order_id = order["order_id"]
+        sent = BODIES["request_withdrawal"] | {"reference": "hers"}
+        _, withdrawal = await self.send("POST", "/api/v1/withdrawals", sent, self.session)
+        self.withdrawal_id = withdrawal["withdrawal_id"]
         claims = jwt.decode(self.session["authorization"].split()[1], options={"verify_signature": False})
         self.session_id = claims["sid"]
 
@@ -136,13 +142,14 @@ class World:
     def request(self, operation: str) -> tuple[str, str, Any]:
         method, path = OPERATIONS[operation]
         names = {"{order_id}": self.order_id, "{session_id}": self.session_id, "{key_id}": self.key["key_id"]}
+        names["{withdrawal_id}"] = self.withdrawal_id
         for name, value in {**names, "{client_order_id}": "mine", "{symbol}": "BTC-USD", "{month}": "2026-01"}.items():
             path = path.replace(name, value)
         return method, path + QUERIES.get(operation, ""), BODIES.get(operation)
 
     async def belongings(self) -> list[Any]:
-        """What Alice has: order, money, keys, sessions."""
-        names = ("get_order", "list_balances", "list_api_keys", "list_sessions")
+        """What Alice has: order, money, keys, sessions, withdrawals."""
+        names = ("get_order", "list_balances", "list_api_keys", "list_sessions", "list_withdrawals", "list_deposits")
         found = [(await self.by(self.session)(name))[1] for name in names]
         found[1].pop("sequence")
         return found
