@@ -19,13 +19,12 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import uvloop
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from exchange.contracts import commands
-from exchange.corridor.client_orders import ClientOrders
 from exchange.corridor.corridor import Corridor
 from exchange.gateway.hub import Hub
 from exchange.gateway.tokens import issue_access_token
@@ -33,7 +32,7 @@ from exchange.main import RunningExchange, Server, build_app
 from exchange.settings import Settings
 from exchange.simulation.load import LoadSettings, MakeRequest, OrderMix, answer_length, order_requests
 from exchange.storage.database import Database
-from exchange.storage.journal import GENESIS, JournalLeader
+from exchange.storage.journal import JournalLeader
 
 SECRET = "nothing-but-the-benchmark-uses-these-bytes"
 FUNDS = 10**17
@@ -53,6 +52,54 @@ class ForgetfulPostgres:
     def add_termination_listener(self, listener: Callable[[object], None]) -> None: ...
 
     async def close(self, timeout: float) -> None: ...
+
+
+class ForgetfulStore:
+    """A shard that nothing is kept of: the corridor begins with an empty journal and leads at once."""
+
+    shard, sequence = 1, 0
+
+    def __init__(self) -> None:
+        self.tables = self
+
+    async def stand(self) -> Any:
+        return self
+
+    async def take_lead(self, holder: str) -> Any:
+        return ForgetfulLeader(cast(Any, ForgetfulPostgres()), 1, 1)
+
+    async def keep_renewing(self, epoch: int) -> NoReturn:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def save_snapshot(self, sequence: int, digest: int, state: bytes) -> None: ...
+
+    async def close(self) -> None: ...
+
+    @asynccontextmanager
+    async def frozen(self) -> AsyncIterator[Any]:
+        yield self
+
+    async def live_orders(self) -> list[Any]:
+        return []
+
+    async def minutes(self, since_ns: int) -> dict[int, Any]:
+        return {}
+
+    async def client_order_ids(self) -> AsyncIterator[tuple[int, str]]:
+        for nothing in ():
+            yield nothing
+
+    async def find_entry(self, account: int, client_order_id: str) -> None: ...
+
+
+class ForgetfulLeader(JournalLeader):
+    """Begins with an empty journal; appends as always."""
+
+    async def latest_snapshot(self, at_most: int = NEVER) -> None: ...
+
+    async def after(self, sequence: int, chain: bytes, limit: int) -> tuple[list[Any], bytes]:
+        return [], chain
 
 
 class NoTables:
@@ -150,7 +197,7 @@ async def scene(accounts: int = 32) -> AsyncIterator[Scene]:
         {"JWT_SECRET": SECRET, "EXCHANGE_FRONTEND_DIR": "/nonexistent", "DATABASE_URL": "postgresql://nobody@/nowhere"}
     )
     engine = create_async_engine("postgresql+asyncpg://", async_creator=_nothing)
-    corridor = Corridor("postgresql://nobody@/nowhere", 1, NoTables())
+    corridor = Corridor(ForgetfulStore(), NoTables())
     hub = Hub(corridor.catalogue, corridor.live)
     corridor.tell(on_term=hub.begin_term, on_changes=hub.publish)
     exchange = RunningExchange(
@@ -158,12 +205,7 @@ async def scene(accounts: int = 32) -> AsyncIterator[Scene]:
         live=corridor.live, catalogue=corridor.catalogue, streams=hub, hub=hub,
     )  # fmt: skip
     exchange.access.state.loaded = True
-    corridor._client_orders = ClientOrders(_nothing, lambda: NEVER)
-    corridor._snapshot_sequence = NEVER  # no snapshots: there is nowhere to keep them
-    leader = JournalLeader(cast(Any, ForgetfulPostgres()), 1, 1)
-    leader.start_after(GENESIS)
-    following = asyncio.create_task(NoTables().run())
-    leading = asyncio.create_task(corridor._lead(cast(Any, _NeverLost(leader)), following))
+    leading = asyncio.create_task(corridor.run())
     server = Server(exchange, build_app(exchange))
     server.config.load()
     await exchange.until_leading()
@@ -175,22 +217,9 @@ async def scene(accounts: int = 32) -> AsyncIterator[Scene]:
     try:
         yield made
     finally:
-        for task in (leading, following):
-            task.cancel()
-        await asyncio.gather(leading, following, return_exceptions=True)
+        leading.cancel()
+        await asyncio.gather(leading, return_exceptions=True)
         await engine.dispose()
-
-
-class _NeverLost:
-    """A leader that nobody takes the lead from."""
-
-    is_lost = True  # so that no snapshot is kept at the end
-
-    def __init__(self, leader: JournalLeader) -> None:
-        self.append = leader.append
-
-    async def lost(self) -> None:
-        await asyncio.Event().wait()
 
 
 async def measure(rounds: int, orders: int, profile: bool, client_ids: bool) -> None:

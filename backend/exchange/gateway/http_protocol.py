@@ -1,8 +1,8 @@
 """Uvicorn's HTTP protocol with a short way for orders: POST /api/v1/orders goes from its last byte to order entry.
 
 The short way has no ASGI messages and its answer is one system call (decision 0012). Parsing is httptools' in both
-ways. Whatever is not a plain order goes uvicorn's: other paths and methods, requests of browsers, bodies of unknown or
-excessive size, and requests that came before the one before them was answered.
+ways. Whatever is not a plain order goes uvicorn's: other paths and methods, requests of browsers, and those that came
+before the one before them was answered.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from exchange.gateway.order_entry import PLACE_PATHS, FrontDoor
 _HEAD = b"HTTP/1.1 "
 _PLACE_URLS = frozenset(path.encode() for path in PLACE_PATHS)
 #: What these need is known to the long way only.
-_LONG_WAY_HEADERS = frozenset((b"origin", b"expect", b"transfer-encoding", b"upgrade"))
+_LONG_WAY_HEADERS = frozenset((b"origin", b"expect", b"upgrade"))
 
 
 class OrderCycle:
@@ -74,16 +74,14 @@ class ExchangeProtocol(HttpToolsProtocol):
         if self.cycle is not None and not self.cycle.response_complete:
             return False
         headers = headers_by_name(cast(Scope, self.scope))
-        if not _LONG_WAY_HEADERS.isdisjoint(headers) or (
-            b"x-exchange-key" in headers and b"x-forwarded-for" in headers
-        ):
-            return False
-        return int(headers.get(b"content-length", b"0")) <= BODY_BYTES_MAX  # httptools has seen that it is a number
+        # A key may be bound to addresses, and uvicorn knows which proxies to believe.
+        proxied_key = b"x-exchange-key" in headers and b"x-forwarded-for" in headers
+        return not proxied_key and _LONG_WAY_HEADERS.isdisjoint(headers)
 
     def on_body(self, body: bytes) -> None:
         if self._order is None:
             super().on_body(body)
-        else:
+        elif len(self._order.body) <= BODY_BYTES_MAX:  # what is too large already is refused when all of it was sent
             self._order.body += body
 
     def on_message_complete(self) -> None:

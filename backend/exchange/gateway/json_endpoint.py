@@ -59,11 +59,16 @@ async def read_body(receive: Receive) -> bytes:
         if message["type"] == "http.disconnect":
             raise refuse(Reason.MALFORMED, "the request ended before its body did")
         body += message.get("body", b"")
-        if len(body) > BODY_BYTES_MAX:
-            limit = f"{BODY_BYTES_MAX} bytes"
-            raise refuse(Reason.BODY_TOO_LARGE, f"the body is larger than {limit}", field="body", limit=limit)
+        check_size(body)
         if not message.get("more_body"):
             return body
+
+
+def check_size(body: bytes) -> None:
+    """Raises Refused BODY_TOO_LARGE."""
+    if len(body) > BODY_BYTES_MAX:
+        limit = f"{BODY_BYTES_MAX} bytes"
+        raise refuse(Reason.BODY_TOO_LARGE, f"the body is larger than {limit}", field="body", limit=limit)
 
 
 def decode(decoder: "msgspec.json.Decoder[Shape]", body: bytes, what: str, fields: tuple[str, ...]) -> Shape:

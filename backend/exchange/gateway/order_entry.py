@@ -27,6 +27,7 @@ from exchange.gateway.json_endpoint import (
     Endpoint,
     RawAnswer,
     check_media_type,
+    check_size,
     decode,
     encode,
     raw_problem,
@@ -81,6 +82,7 @@ class OrderEntry:
     async def place(self, scope: Scope, body: bytes) -> Answer:
         """POST: answer 201 with the order, 200 when its client_order_id had placed it before. Raises Refused."""
         check_media_type(scope)
+        check_size(body)
         principal = self.exchange.access.admit(scope, body, "trade")
         return await self.place_order(principal, decode(_decoder, body, "order", OrderRequest.__struct_fields__))
 
