@@ -80,6 +80,7 @@ class Settings:
     transfers: Literal["sandbox", "off"]  # by what deposits come in and withdrawals go out
     requests_per_s: int  # by weight: most requests weigh 1
     cancels_per_s: int
+    admin_second_factor: bool  # whether an admin needs one to administer
     snapshots_kept: int  # of the engine's state, spread over the journal: how near a look into the past begins
 
     @classmethod
@@ -114,6 +115,10 @@ class Settings:
             transfers="sandbox" if reader.choice("EXCHANGE_TRANSFERS", transfers, TRANSFERS) == "sandbox" else "off",
             requests_per_s=reader.number("EXCHANGE_REQUESTS_PER_S", REQUESTS_PER_S[environment], 1, 1_000_000),
             cancels_per_s=reader.number("EXCHANGE_CANCELS_PER_S", REQUESTS_PER_S[environment], 1, 1_000_000),
+            admin_second_factor=reader.choice(
+                "EXCHANGE_ADMIN_SECOND_FACTOR", "on" if production else "off", ("on", "off")
+            )
+            == "on",
             snapshots_kept=reader.number("EXCHANGE_SNAPSHOTS_KEPT", 256, 2, 100_000),
         )
         reader.problems += _secret_problems(settings)

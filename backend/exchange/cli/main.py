@@ -17,6 +17,7 @@ class LazyGroup(click.Group):
         "replay": "exchange.cli.replay:replay",
         "load": "exchange.cli.load:load",
         "audit": "exchange.cli.audit:audit",
+        "admin": "exchange.cli.admin:admin",
         "users": "exchange.cli.users:users",
         "db": "exchange.cli.db:db",
         "openapi": "exchange.cli.openapi:openapi",

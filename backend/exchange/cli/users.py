@@ -1,11 +1,17 @@
 """`exchange users`: what an operator does to a user's access."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-_DATABASE_URL = click.option(
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+T = TypeVar("T")
+
+DATABASE_URL_OPTION = click.option(
     "--database-url", help="[default: DATABASE_URL, else the embedded server of EXCHANGE_HOME]"
 )
 
@@ -22,49 +28,67 @@ def users() -> None:
 
 @users.command()
 @click.argument("username")
-@_DATABASE_URL
+@DATABASE_URL_OPTION
 def freeze(username: str, database_url: str | None) -> None:
     """Let USERNAME read, cancel and take access away, and nothing else. Open orders stay."""
     from exchange.storage.users import set_frozen
 
-    _do(database_url, lambda url: set_frozen(url, username, True), f"{username} is frozen", f"no user {username}")
+    change_user(
+        database_url, username, "user.freeze", lambda connection, account: set_frozen(connection, account, True)
+    )
+    click.echo(f"{username} is frozen")
 
 
 @users.command()
 @click.argument("username")
-@_DATABASE_URL
+@DATABASE_URL_OPTION
 def thaw(username: str, database_url: str | None) -> None:
     """Let USERNAME trade again."""
     from exchange.storage.users import set_frozen
 
-    _do(database_url, lambda url: set_frozen(url, username, False), f"{username} may trade", f"no user {username}")
+    change_user(database_url, username, "user.thaw", lambda connection, account: set_frozen(connection, account, False))
+    click.echo(f"{username} may trade")
 
 
 @users.command("remove-second-factor")
 @click.argument("username")
-@_DATABASE_URL
+@DATABASE_URL_OPTION
 def remove_second_factor(username: str, database_url: str | None) -> None:
     """Let USERNAME log in with the password alone. Make sure first that it is they who ask."""
     from exchange.storage.users import remove_second_factor as remove
 
-    none = f"there is no user {username} with a second factor"
-    _do(database_url, lambda url: remove(url, username), f"{username} logs in with the password alone", none)
+    change_user(database_url, username, "user.remove_second_factor", remove)
+    click.echo(f"{username} logs in with the password alone")
 
 
-def _do(database_url: str | None, work: Callable[[str], Awaitable[bool]], done: str, none: str) -> None:
+def change_user(
+    database_url: str | None,
+    username: str,
+    action: str,
+    change: "Callable[[AsyncConnection, int], Awaitable[None]]",
+) -> None:
+    """Change a user as the operator; the audit log keeps it. Raises click.ClickException."""
+    from exchange.storage.users import by_operator
+
+    on_database(database_url, lambda url: by_operator(url, username, action, change))
+
+
+def on_database(database_url: str | None, work: "Callable[[str], Coroutine[Any, Any, T]]") -> "T":
+    """Return what ``work`` does on the installation's database. Raises click.ClickException."""
+    from sqlalchemy.exc import ProgrammingError
+
+    from exchange.contracts.refusals import Refused
     from exchange.installation.database import NoDatabase, installation_database
     from exchange.installation.secrets import SecretsError
     from exchange.storage.database import DatabaseUnreachable
     from exchange.storage.embedded import EmbeddedPostgresError
 
-    async def run(url: str) -> bool:
-        return await work(url)
-
     try:
         with installation_database(database_url) as url:
-            found = asyncio.run(run(url))
+            return asyncio.run(work(url))
+    except Refused as refused:
+        raise click.ClickException(refused.refusal.detail) from refused
+    except ProgrammingError as error:
+        raise click.ClickException("the database has an older schema: start this version of exchange once") from error
     except (NoDatabase, SecretsError, DatabaseUnreachable, EmbeddedPostgresError, ValueError) as error:
         raise click.ClickException(str(error)) from error
-    if not found:
-        raise click.ClickException(none)
-    click.echo(done)

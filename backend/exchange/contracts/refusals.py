@@ -38,6 +38,8 @@ class EdgeReason(IntEnum):
     SECOND_FACTOR_REQUIRED = 9026
     SECOND_FACTOR_INVALID = 9027
     SECOND_FACTOR_STATE = 9028
+    ADMIN_ONLY = 9029
+    ALREADY_DEFINED = 9030
     REFERENCE_REUSED = 9040
     INTERNAL = 9099
 
@@ -130,6 +132,8 @@ TEXTS: dict[AnyReason, ReasonText] = {
     EdgeReason.SECOND_FACTOR_REQUIRED: ReasonText(401, "A code of the second factor is needed"),
     EdgeReason.SECOND_FACTOR_INVALID: ReasonText(401, "The code is wrong or was used before"),
     EdgeReason.SECOND_FACTOR_STATE: ReasonText(409, "The second factor is not in that state"),
+    EdgeReason.ADMIN_ONLY: ReasonText(403, "Only an admin may do this"),
+    EdgeReason.ALREADY_DEFINED: ReasonText(409, "There is one of that name"),
     EdgeReason.REFERENCE_REUSED: ReasonText(409, "The reference belongs to a different transfer"),
     EdgeReason.INTERNAL: ReasonText(500, "Something broke on our side"),
 }

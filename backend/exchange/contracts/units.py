@@ -239,6 +239,67 @@ class Market:
         raise refuse(reason, f"{field} must be {word} {bound}", field=field, limit=bound, nearest=bound)
 
 
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Numbers that an operator sets: the multiples ``low`` to ``high`` of a step of value / 10**scale."""
+
+    value: int
+    scale: int
+    low: int
+    high: int
+
+    def to_text(self, steps: int) -> str:
+        return format_decimal(steps * self.value, self.scale)
+
+    def steps(self, text: object, field: str) -> int:
+        """Return how many steps a decimal text is. Refuses with FIELD_INVALID and the nearest number on the grid."""
+        value, scale = parse_decimal(text, field)
+        common = max(scale, self.scale)
+        step = self.value * _POWERS[common - self.scale]
+        steps, rest = divmod(value * _POWERS[common - scale], step)
+        nearest = self.to_text(min(max(steps + (2 * rest >= step), self.low), self.high))
+        if rest:
+            limit = self.to_text(1)
+            detail = f"{field} {text} is not a multiple of {limit}; the nearest valid {field} is {nearest}"
+            raise refuse(EdgeReason.FIELD_INVALID, detail, field=field, limit=limit, nearest=nearest)
+        if not self.low <= steps <= self.high:
+            word = "at least" if steps < self.low else "at most"
+            detail = f"{field} must be {word} {nearest}"
+            raise refuse(EdgeReason.FIELD_INVALID, detail, field=field, limit=nearest, nearest=nearest)
+        return steps
+
+
+def ratio_grid(most_ppm: int) -> Grid:
+    """Ratios in millionths, such as fees and the width of a price band."""
+    return Grid(1, 6, 0, most_ppm)
+
+
+def lot_grid(base: Asset) -> Grid:
+    """Lot sizes, in units of base."""
+    return Grid(1, base.scale, 1, UNITS_MAX - 1)
+
+
+def check_lot_units(base: Asset, lot_units: int, field: str) -> None:
+    """Refuse a lot size that is not 1, 2 or 5 times a power of ten: ticks would be no decimals."""
+    powers = 10 ** (len(str(lot_units)) - 1)
+    if lot_units in (powers, 2 * powers, 5 * powers):
+        return
+    nearest = base.to_text(min((powers, 2 * powers, 5 * powers, 10 * powers), key=lambda lot: abs(lot - lot_units)))
+    limit = "1, 2 or 5 times a power of ten"
+    detail = f"{field} must be {limit}; the nearest valid {field} is {nearest}"
+    raise refuse(EdgeReason.FIELD_INVALID, detail, field=field, limit=limit, nearest=nearest)
+
+
+def tick_grid(base: Asset, quote: Asset, lot_units: int) -> Grid:
+    """Tick sizes, in steps of the smallest: where a lot costs one unit of quote. A step is one of tick_lot_units."""
+    # The smallest is 10**base.scale / (lot_units * 10**quote.scale), and lot_units divides a power of ten.
+    digits = len(str(lot_units))
+    value, scale = 10**digits // lot_units * 10**base.scale, quote.scale + digits
+    while scale and value % 10 == 0:
+        value, scale = value // 10, scale - 1
+    return Grid(value, scale, 1, UNITS_MAX - 1)
+
+
 def fee_text(ppm: int) -> str:
     """A fee rate as a decimal fraction, e.g. 1000 -> "0.001"."""
     return format_decimal(ppm, 6)

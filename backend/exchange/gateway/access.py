@@ -46,6 +46,7 @@ class Access:
         self.limits = limits or LocalRateLimits(
             {"requests": settings.requests_per_s, "cancels": settings.cancels_per_s}
         )
+        self._admins_need_second_factor = settings.admin_second_factor
         self._seen = SeenSignatures(clock=clock)
         self._clock = clock
 
@@ -56,8 +57,8 @@ class Access:
 
         ``permission``: None where everybody with an account may.
 
-        Raises Refused: UNAUTHENTICATED, TOKEN_EXPIRED, those of signatures, THROTTLED, SCOPE_MISSING, ACCOUNT_FROZEN,
-        or UNAVAILABLE before the tables were read.
+        Raises Refused: UNAUTHENTICATED, TOKEN_EXPIRED, those of signatures, THROTTLED, SCOPE_MISSING, ADMIN_ONLY,
+        ACCOUNT_FROZEN, or UNAVAILABLE before the tables were read.
         """
         principal = self._identify(scope, body)
         self.charge(scope, principal, budget, weight)
@@ -75,13 +76,23 @@ class Access:
             raise refuse(EdgeReason.THROTTLED, detail, retry_after_s=seconds)
 
     def require(self, principal: Principal, permission: Permission | None) -> None:
-        """Raises Refused SCOPE_MISSING or ACCOUNT_FROZEN."""
+        """Raises Refused SCOPE_MISSING, ADMIN_ONLY or ACCOUNT_FROZEN."""
         if permission is None:
             return
-        if permission not in principal.permissions:
+        if permission == "administer" and principal.session_id is not None:
+            self._require_admin(principal)
+        elif permission not in principal.permissions:
             raise _scope_missing(principal, permission)
         if principal.account in self.state.frozen and permission not in FROZEN_PERMISSIONS:
             raise refuse(EdgeReason.ACCOUNT_FROZEN, "this account is frozen: it may read, cancel, and take access away")
+
+    def _require_admin(self, principal: Principal) -> None:
+        admin = self.state.admins.get(principal.account)
+        if admin is None:
+            raise refuse(EdgeReason.ADMIN_ONLY, "only an admin of this exchange may do this")
+        if self._admins_need_second_factor and not admin.has_second_factor:
+            detail = "an admin of this exchange needs a second factor: turn yours on"
+            raise refuse(EdgeReason.ADMIN_ONLY, detail, field="second_factor", limit="enabled")
 
     def identify_token(self, token: str) -> Principal:
         """Return the session of an access token. Raises Refused UNAUTHENTICATED or TOKEN_EXPIRED."""

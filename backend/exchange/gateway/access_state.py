@@ -1,4 +1,4 @@
-"""What every request is held against: API keys, ended sessions, frozen accounts. In memory, a second old at most.
+"""What every request is held against: API keys, ended sessions, frozen accounts, admins. In memory, up to a second old.
 
 A change that this process makes is known to it at once; what others make is read from the tables every POLL_S
 seconds. While the tables cannot be read nothing is forgotten.
@@ -9,6 +9,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from sqlalchemy import select, update
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,7 +19,7 @@ from exchange.gateway.api_keys import ApiKey, read_key
 from exchange.gateway.sealing import Sealer
 from exchange.gateway.tokens import ACCESS_TOKEN_LIFETIME_S, CLOCK_SKEW_S
 from exchange.storage.database import DatabaseUnreachable
-from exchange.storage.tables import api_keys, sessions, users
+from exchange.storage.tables import api_keys, second_factors, sessions, users
 
 POLL_S = 1.0
 REVOKED_MAX = 10_000  # at the bound the key that was revoked first is answered like one that never was
@@ -29,6 +30,14 @@ OVERLAP_NS = 30 * SECOND_NS
 ENDED_KEPT_NS = (ACCESS_TOKEN_LIFETIME_S + CLOCK_SKEW_S) * SECOND_NS + OVERLAP_NS
 
 logger = logging.getLogger("exchange.auth")
+
+
+@dataclass(frozen=True, slots=True)
+class Admin:
+    """An account that may administer the exchange."""
+
+    username: str
+    has_second_factor: bool
 
 
 class AccessState:
@@ -43,6 +52,7 @@ class AccessState:
         self.loaded = False
         self.keys: dict[str, ApiKey] = {}
         self.frozen: set[int] = set()
+        self.admins: dict[int, Admin] = {}  # by account
         self.ended_sessions: dict[str, int] = {}  # session id -> revoked_ns
         self.on_change: Callable[[], None] = lambda: None
 
@@ -57,6 +67,14 @@ class AccessState:
         """Sessions were revoked: their access tokens are not good any more."""
         now_ns = time.time_ns()
         self.ended_sessions.update(dict.fromkeys(session_ids, now_ns))
+        self.on_change()
+
+    def account_frozen(self, account: int, frozen: bool) -> None:
+        """An account was frozen or thawed."""
+        if frozen:
+            self.frozen.add(account)
+        else:
+            self.frozen.discard(account)
         self.on_change()
 
     def key_used(self, key_id: str) -> None:
@@ -83,12 +101,16 @@ class AccessState:
             sessions.c.revoked_ns >= max(self._read_ns - OVERLAP_NS, now_ns - ENDED_KEPT_NS)
         )
         frozen = select(users.c.account_id).where(users.c.frozen_ns.is_not(None))
+        factor_on = second_factors.c.confirmed_ns.is_not(None)
+        admins = select(users.c.account_id, users.c.username, factor_on).where(users.c.role == "admin")
+        admins = admins.outerjoin(second_factors, second_factors.c.account_id == users.c.account_id)
         async with self._engine.connect() as connection:
             for row in await connection.execute(changed):
                 self._learn(read_key(row, self._sealer))
             for session_id, revoked_ns in await connection.execute(ended):
                 self.ended_sessions[str(session_id)] = revoked_ns
             self.frozen = set((await connection.execute(frozen)).scalars())
+            self.admins = {account: Admin(*about) for account, *about in await connection.execute(admins)}
             used, self._used = self._used, {}
             for key_id, used_ns in used.items():
                 mine = update(api_keys).where(api_keys.c.key_id == key_id)

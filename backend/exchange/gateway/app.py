@@ -16,6 +16,7 @@ from exchange.gateway.csv_export import Exports
 from exchange.gateway.edge import BodyGate, Edge
 from exchange.gateway.faucet import Faucet
 from exchange.gateway.health import HealthCheck
+from exchange.gateway.listing import Listing
 from exchange.gateway.logins import Logins
 from exchange.gateway.problems import answer_refusals
 from exchange.gateway.scrape import Scrape
@@ -66,6 +67,7 @@ def create_app(exchange: Exchange) -> FastAPI:
     app.state.history = History(exchange.database.engine, exchange.shard)
     app.state.exports = Exports()
     _add_access(app, exchange)
+    app.state.listing = Listing(exchange)
     app.state.faucet = Faucet(exchange, queries)
     app.state.health = HealthCheck(exchange)
     app.state.scrape = Scrape(exchange, queries)

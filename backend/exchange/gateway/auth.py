@@ -120,6 +120,7 @@ async def me(logins: CurrentLogins, account: SignedIn) -> dict[str, Any]:
         "account_id": str(user.account_id),
         "username": user.username,
         "created_at": timestamp_text(user.created_ns),
+        "role": user.role,
     }
 
 

@@ -15,6 +15,7 @@ from exchange.gateway.attempts import Allowance, Attempts
 from exchange.gateway.passwords import PasswordHashing
 from exchange.gateway.sessions import Device, Sessions, TokenPair, log_event
 from exchange.gateway.totp import SecondFactors
+from exchange.storage.audit_log import Actor, record
 from exchange.storage.tables import users
 
 USERNAME = re.compile(r"[a-z0-9_.-]{3,32}")
@@ -30,6 +31,7 @@ class User:
     account_id: int
     username: str
     created_ns: int
+    role: str = "user"
 
 
 _USER_COLUMNS = [users.c[name] for name in User.__dataclass_fields__]
@@ -97,6 +99,9 @@ class Logins:
                 mine = update(users).where(users.c.account_id == user.account_id)
                 await connection.execute(mine.values(password_hash=fresh))
             pair = await self._sessions.begin(connection, user.account_id, device)
+            if user.role == "admin":
+                actor = Actor(user.account_id, user.username, device.address)
+                await record(connection, actor, "admin.login", {"user_agent": device.user_agent})
         await self._good(subject, device)
         log_event("login accepted", user.account_id, device)
         return user, pair
@@ -159,7 +164,7 @@ class Logins:
         query = select(*_USER_COLUMNS, users.c.password_hash).where(users.c.username == username)
         async with self._engine.connect() as connection:
             row = (await connection.execute(query)).first()
-        return None if row is None else (User(*row[:3]), row.password_hash)
+        return None if row is None else (User(*row[:-1]), row.password_hash)
 
 
 def wrong_credentials() -> Refused:

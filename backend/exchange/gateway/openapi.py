@@ -18,6 +18,8 @@ from exchange import __version__
 from exchange.contracts.refusals import AnyReason, EdgeReason
 from exchange.gateway import (
     accounts,
+    admin,
+    admin_users,
     auth,
     health,
     history,
@@ -242,7 +244,8 @@ def api_routers() -> tuple[APIRouter, ...]:
     # /orders/orders before /orders/{order_id}, which would take "orders" for an id.
     access = (auth.router, second_factor.router, key_routes.router, key_routes.kill_router)
     trading = (markets.router, orders.legacy_router, orders.router, accounts.router, transfer_routes.router)
-    return (*access, *trading, past.router, history.router, statements.router, health.router)
+    administration = (admin.router, admin_users.router)
+    return (*access, *administration, *trading, past.router, history.router, statements.router, health.router)
 
 
 @cache
@@ -316,7 +319,7 @@ def _render(operation: Operation) -> dict[str, Any]:
 def _open_to_keys(document: dict[str, Any]) -> None:
     """Say of every operation that a key may be allowed how it is signed."""
     for path, method, permission in asked_of(route for router in api_routers() for route in router.routes):
-        if permission not in ("revoke", "manage"):
+        if permission not in ("revoke", "manage", "administer"):
             document["paths"][path][method]["security"] = [_BEARER, _SIGNED]
 
 

@@ -8,8 +8,9 @@ if TYPE_CHECKING:
     from exchange.gateway.api_keys import ApiKey
 
 #: read; trade: place and change orders; cancel; transfer: move money in and out; revoke: take access away (sessions,
-#: keys, the kill switch); manage: give access (keys, the second factor).
-Permission = Literal["read", "trade", "cancel", "transfer", "revoke", "manage"]
+#: keys, the kill switch); manage: give access (keys, the second factor); administer: what admins do, which is asked of
+#: the account and not of the session.
+Permission = Literal["read", "trade", "cancel", "transfer", "revoke", "manage", "administer"]
 
 SESSION_PERMISSIONS: frozenset[Permission] = frozenset(("read", "trade", "cancel", "transfer", "revoke", "manage"))
 #: A frozen account may look, get out of the market, and lock others out: nothing that makes it worse.

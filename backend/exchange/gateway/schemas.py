@@ -56,6 +56,7 @@ class Me(Shape):
     account_id: IdText
     username: str
     created_at: TimeText
+    role: Literal["user", "admin"]
 
 
 # --- Markets -----------------------------------------------------------------------------------------------------

@@ -130,6 +130,10 @@ class Sessions:
         async with self._engine.begin() as connection:
             return await self._end(connection, which)
 
+    async def end_all_within(self, connection: AsyncConnection, account: int) -> int:
+        """End all sessions of an account within the caller's transaction; return how many were living."""
+        return await self._end(connection, sessions.c.account_id == account)
+
     async def _issue(self, connection: AsyncConnection, account: int, session_id: uuid.UUID, now_ns: int) -> TokenPair:
         token = secrets.token_urlsafe(32)
         row = {

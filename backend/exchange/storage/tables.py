@@ -103,6 +103,7 @@ users = Table(
     Column("frozen_ns", BigInteger, comment="since when it may only read and cancel"),
     CheckConstraint("role IN ('user', 'admin')", name="role"),
     Index("ix_users_frozen", "account_id", postgresql_where=text("frozen_ns IS NOT NULL")),
+    Index("ix_users_admins", "account_id", postgresql_where=text("role = 'admin'")),
     comment="Who may log in. Accounts below 1000 belong to the exchange itself",
 )
 
@@ -226,6 +227,58 @@ attempts = Table(
     Index(None, "full_at_ns"),
     comment="Attempts at secrets, by what was tried: a token bucket a row, worthless once it is whole again",
     prefixes=["UNLOGGED"],
+)
+
+
+# --- Operators: what they did, and money that two of them move ------------------------------------------------------
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False, comment="1, 2, 3, ...; the trigger counts"),
+    Column("recorded_ns", BigInteger, nullable=False, comment="the database's clock"),
+    Column("actor_account", BigInteger, comment="none: the operator at a command line"),
+    Column("actor", Text, nullable=False, comment="username, or the operator's name on their machine"),
+    Column("address", Text, nullable=False, comment="from where: network address, or host"),
+    Column("action", Text, nullable=False),
+    Column("parameters", Text, nullable=False, comment="JSON, as it was sealed"),
+    Column("outcome", Text, nullable=False),
+    Column("reason", Text, comment="why it was refused, or is not known"),
+    Column("intent", BigInteger, comment="the row of the intent that this is the outcome of"),
+    Column("journal_sequence", BigInteger, comment="of the command that carried it out"),
+    Column("hash", LargeBinary, nullable=False, comment="SHA-256 over the hash before and this row"),
+    CheckConstraint("outcome IN ('Intended', 'Done', 'Refused', 'Unknown')", name="outcome"),
+    comment="What was done with an operator's power. Append only; triggers count and seal every row",
+)
+
+adjustments = Table(
+    "adjustments",
+    metadata,
+    Column("adjustment_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("account", ForeignKey("users.account_id"), nullable=False),
+    Column("asset", Integer, nullable=False),
+    Column("direction", Text, nullable=False),
+    Column("units", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("proposed_by", ForeignKey("users.account_id"), nullable=False),
+    Column("proposed_ns", BigInteger, nullable=False),
+    Column("expires_ns", BigInteger, nullable=False, comment="until when it can be approved"),
+    Column("decided_by", ForeignKey("users.account_id"), comment="who approved, rejected or withdrew it"),
+    Column("decided_ns", BigInteger),
+    Column("journal_sequence", BigInteger, comment="of the transfer, or of its refusal"),
+    Column("refusal", Text, comment="why the exchange refused it"),
+    CheckConstraint("direction IN ('Credit', 'Debit')", name="direction"),
+    CheckConstraint("units > 0", name="units"),
+    CheckConstraint(
+        "status IN ('Proposed', 'Approved', 'Executed', 'Refused', 'Rejected', 'Withdrawn')", name="status"
+    ),
+    CheckConstraint(
+        "status IN ('Proposed', 'Rejected', 'Withdrawn') OR coalesce(decided_by <> proposed_by, false)",
+        name="four_eyes",
+    ),
+    Index("ix_adjustments_approved", "adjustment_id", postgresql_where=text("status = 'Approved'")),
+    comment="Corrections of balances: one admin proposes, another approves",
 )
 
 

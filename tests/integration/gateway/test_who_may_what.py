@@ -24,7 +24,7 @@ from tests.support.signing import Signer, hmac_signer, make_key, public_pem
 
 PASSWORD = "correct horse battery"
 ORDER = {"symbol": "BTC/USD", "side": "Buy", "quantity": "1", "price": "100.00"}
-ADMISSION_NAMES = {reason.name for reason in ADMISSION}
+ADMISSION_NAMES = {reason.name for reason in ADMISSION} | {"ADMIN_ONLY"}
 PATHS = openapi_document()["paths"]
 OPERATIONS = {
     operation["operationId"]: (method.upper(), path)
@@ -53,10 +53,18 @@ NEEDS = {
     },
     "manage": {"create_api_key", "enrol_second_factor", "confirm_second_factor", "disable_second_factor"},
     "any": {"inspect_api_key"},
+    "administer": {
+        "admin_list_assets", "admin_create_asset", "admin_list_markets", "admin_create_market", "admin_change_terms",
+        "admin_set_mode", "admin_list_users", "admin_get_user", "admin_freeze_user", "admin_thaw_user",
+        "admin_end_sessions", "admin_cancel_orders", "admin_list_audit_log",
+    },
 }  # fmt: skip
 QUERIES = {"get_past_book": "?symbol=BTC-USD&sequence=7", "list_past_balances": "?sequence=7"}
+SESSION_ONLY = ("revoke", "manage", "administer")  # never an API key
 #: Operations whose path names what is somebody's.
-OF_SOMETHING = ("{order_id}", "{client_order_id}", "{key_id}", "{session_id}", "{withdrawal_id}")
+OF_SOMETHING = (
+    "{order_id}", "{client_order_id}", "{key_id}", "{session_id}", "{withdrawal_id}", "{account_id}",
+)  # fmt: skip
 BODIES: dict[str, Any] = {
     "place_order": ORDER,
     "test_order": ORDER,
@@ -72,6 +80,21 @@ BODIES: dict[str, Any] = {
     "confirm_second_factor": {"code": "000000"},
     "disable_second_factor": {"password": PASSWORD, "code": "000000"},
     "kill_switch": {},
+    "admin_create_asset": {"name": "SOL", "scale": 9},
+    "admin_create_market": {
+        "base": "ETH",
+        "quote": "BTC",
+        "tick_size": "0.0001",
+        "lot_size": "0.0001",
+        "maker_fee": "0.001",
+        "taker_fee": "0.002",
+    },
+    "admin_change_terms": {"maker_fee": "0.001"},
+    "admin_set_mode": {"mode": "Open"},
+    "admin_freeze_user": {"reason": "why not"},
+    "admin_thaw_user": {"reason": "why not"},
+    "admin_end_sessions": {"reason": "why not"},
+    "admin_cancel_orders": {"reason": "why not"},
 }
 Ask = Callable[[str], Awaitable[tuple[int, Any]]]
 
@@ -82,8 +105,9 @@ def needed(operation: str) -> str:
 
 def asked() -> list[str]:
     """Operations with an account behind them; those that change who has access come last."""
-    changing = ("revoke", "manage")
-    return sorted(set(OPERATIONS) - PUBLIC, key=lambda name: (name == "end_session", needed(name) in changing, name))
+    changing = ("administer", "revoke", "manage")
+    ending = ("end_session", "admin_end_sessions", "admin_cancel_orders")
+    return sorted(set(OPERATIONS) - PUBLIC, key=lambda name: (name in ending, needed(name) in changing, name))
 
 
 class EmptyPast:
@@ -143,6 +167,7 @@ class World:
         method, path = OPERATIONS[operation]
         names = {"{order_id}": self.order_id, "{session_id}": self.session_id, "{key_id}": self.key["key_id"]}
         names["{withdrawal_id}"] = self.withdrawal_id
+        names["{account_id}"] = str(self.alice)
         for name, value in {**names, "{client_order_id}": "mine", "{symbol}": "BTC-USD", "{month}": "2026-01"}.items():
             path = path.replace(name, value)
         return method, path + QUERIES.get(operation, ""), BODIES.get(operation)
@@ -215,16 +240,36 @@ def test_the_document_says_which_operations_a_session_and_a_key_may_ask_for() ->
         schemes = [sorted(one) for one in security]
         if name in PUBLIC:
             assert schemes == []
-        elif needed(name) in ("revoke", "manage"):
+        elif needed(name) in SESSION_ONLY:
             assert schemes == [["bearer"]], name
         else:
             assert schemes == [["bearer"], ["key", "signature", "timestamp"]], name
 
 
-async def test_the_owner_and_an_admin_are_let_in_everywhere(world: World) -> None:
-    await expect(world.by(world.session), lambda operation: None)
+def of_a_user(operation: str) -> str | None:
+    """Why a session that is no admin's is refused."""
+    return "ADMIN_ONLY" if needed(operation) == "administer" else None
+
+
+async def test_the_owner_is_let_in_everywhere_but_where_admins_are(world: World) -> None:
+    await expect(world.by(world.session), of_a_user)
+
+
+async def test_an_admin_is_let_in_everywhere(world: World) -> None:
     admin = await world.user("root", role="admin")
     await expect(world.by(admin), lambda operation: None)
+
+
+async def test_an_admin_that_was_revoked_or_frozen_is_let_in_nowhere_where_admins_are(world: World) -> None:
+    admin = await world.user("root", role="admin")
+    for change, reason in (({"frozen_ns": 1}, "ACCOUNT_FROZEN"), ({"frozen_ns": None, "role": "user"}, "ADMIN_ONLY")):
+        async with world.exchange.database.engine.begin() as connection:
+            await connection.execute(update(users).where(users.c.username == "root").values(change))
+        await world.exchange.access.state.refresh()
+        for operation in NEEDS["administer"]:
+            answer = await world.by(admin)(operation)
+            check_documented(operation, answer)
+            assert answer[1]["reason"] == reason, operation
 
 
 async def test_nobody_is_let_in_anywhere(world: World) -> None:
@@ -333,13 +378,15 @@ async def test_a_frozen_account_reads_cancels_and_takes_access_away_with_session
     await world.exchange.access.state.refresh()
 
     def of_key(operation: str) -> str | None:
-        if needed(operation) in ("revoke", "manage"):
+        if needed(operation) in SESSION_ONLY:
             return "SCOPE_MISSING"
         return "ACCOUNT_FROZEN" if needed(operation) in ("trade", "transfer") else None
 
     await expect(world.signed(signer), of_key)
     frozen = ("trade", "transfer", "manage")
-    await expect(world.by(session), lambda operation: "ACCOUNT_FROZEN" if needed(operation) in frozen else None)
+    await expect(
+        world.by(session), lambda operation: "ACCOUNT_FROZEN" if needed(operation) in frozen else of_a_user(operation)
+    )
 
 
 async def test_a_stranger_neither_sees_nor_changes_anything_of_anybody_else(world: World) -> None:
@@ -357,7 +404,7 @@ async def test_a_stranger_neither_sees_nor_changes_anything_of_anybody_else(worl
                 assert f'"{secret}"' not in told, (operation, status, body)
             if any(name in OPERATIONS[operation][1] for name in OF_SOMETHING):
                 assert status in (403, 404), (operation, status, body)
-                missing = {"UNKNOWN_ORDER", "NOT_FOUND", "NOT_RECEIVED", "SCOPE_MISSING"}
+                missing = {"UNKNOWN_ORDER", "NOT_FOUND", "NOT_RECEIVED", "SCOPE_MISSING", "ADMIN_ONLY"}
                 assert body["reason"] in missing, (operation, own_path, body)
     assert await world.belongings() == before
 
