@@ -326,8 +326,10 @@ cdef void decrement(State* s, Taker* taker, uint32_t index, int64_t quantity, in
 
 
 cdef inline uint32_t share_of(uint32_t ppm, uint32_t share_ppm) noexcept nogil:
-    # What an account that pays a share of a market's fee pays.
-    return ppm if share_ppm == FEE_SHARE_PPM_MAX else <uint32_t>(<uint64_t>ppm * share_ppm // PPM)
+    # What an account that pays a share of a market's fee pays. Most pay the whole.
+    if unlikely(share_ppm != FEE_SHARE_PPM_MAX):
+        return <uint32_t>(<uint64_t>ppm * share_ppm // PPM)
+    return ppm
 
 
 cdef inline int64_t fee_of(int64_t received, uint32_t ppm) noexcept nogil:

@@ -23,6 +23,7 @@ from engine.matching.ledger cimport (
 )
 from engine.matching.orders cimport (
     IN_BOOK, WAITS_PARENT, WAITS_TRIGGER, Order, pool_add, pool_close, pool_find, pool_open, pool_remove, pool_reserve,
+    unlikely,
 )
 from engine.matching.state cimport (
     Due, Extra, Market, State, Trader, agenda_pop, agenda_push, agenda_sink, reserve_agenda, reserve_extras, reserve_names,

@@ -45,6 +45,23 @@ def test_shards_that_are_kept_are_seen() -> None:
     assert _resident_bytes() > before * GROWTH_MAX, f"{len(kept)} shards must show, or the test above sees nothing"
 
 
+def test_a_timer_that_is_set_over_and_over_leaves_nothing_behind() -> None:
+    shard, sequencer = Shard(), Sequencer()
+
+    def an_hour() -> None:
+        for minute in range(60):
+            expire_ns = sequencer.timestamp_ns + 10**12 + minute
+            timers = [commands.cancel_after(account, expire_ns) for account in range(2, 202)]
+            shard.apply(sequencer.stamp(*timers))
+
+    an_hour()
+    before = _resident_bytes()
+    for _ in range(20):
+        an_hour()
+    assert shard.next_due_ns is not None
+    assert _resident_bytes() < before * GROWTH_MAX
+
+
 def test_orders_that_are_gone_leave_nothing_behind() -> None:
     shard, sequencer = Shard(), Sequencer()
     shard.apply(sequencer.stamp(*opening()))

@@ -1,7 +1,10 @@
 """What a shard promises beyond the answers to commands: sequence, batches, snapshots, what it tells, stated sizes."""
 
+import time
 import zlib
+from typing import Any
 
+import numpy as np
 import pytest
 
 from engine.records import CASCADE_MAX, COMMAND_SIZE, TRAILING_ORDERS_MAX, CommandKind, EventKind, OrderType, Reason
@@ -165,6 +168,81 @@ def _item(tag: int, *words: int) -> int:
 def test_a_balance_that_never_was_is_zero(shard: Shard) -> None:
     assert shard.balance(10**18, 1) == (0, 0)
     assert shard.balance(2, 77) == shard.balance(2, 2**32 + 1) == (0, 0)
+
+
+# Accounts
+
+
+def _accounts_section(saved: bytes, count: int) -> Any:
+    """The last so many records of accounts of the fast engine's snapshot (engine/matching/snapshot.pxi), as a copy."""
+    layout = [("account", "<u8"), ("cancel_after", "<i8"), ("maker", "<u4"), ("taker", "<u4")]
+    return np.frombuffer(saved[-4 - 24 * count : -4], layout).copy()
+
+
+def _with_accounts(saved: bytes, records: Any, digest: int) -> bytes:
+    """The snapshot with these records of accounts, with a checksum and a digest that fit."""
+    content = bytearray(saved[: -4 - records.nbytes] + records.tobytes())
+    content[24:32] = digest.to_bytes(8, "little")
+    return bytes(content) + zlib.crc32(content).to_bytes(4, "little")
+
+
+def _accounts_digest(records: Any) -> int:
+    shares = sum(_item(11, int(r["account"]), int(r["maker"]), int(r["taker"])) for r in records)
+    return int(shares + sum(_item(12, int(r["account"]), int(r["cancel_after"])) for r in records))
+
+
+@pytest.mark.parametrize(
+    ("at", "change"),
+    [
+        (0, {"account": 0}),
+        (0, {"account": 1}),
+        (1, {"account": 5}),
+        (1, {"maker": 1_000_001}),
+        (0, {"taker": 2**32 - 1}),
+    ],
+)
+def test_a_snapshot_with_accounts_that_cannot_be_is_refused(at: int, change: dict[str, int]) -> None:
+    matching = load_engine("matching")
+    shard = matching.Shard()
+    told = [commands.set_fees(account, 10 * account, 7) for account in (5, 9)]
+    told += [commands.cancel_after(account, 10**9) for account in (5, 9)]
+    shard.apply(Sequencer().stamp(*told))
+    saved = shard.snapshot()
+    records = _accounts_section(saved, 2)
+    assert records["account"].tolist() == [5, 9] and records["maker"].tolist() == [50, 90]
+    rest = (shard.digest() - _accounts_digest(records)) % 2**64
+    as_it_was = _with_accounts(saved, records, shard.digest())
+    assert as_it_was == saved and matching.Shard.restore(as_it_was).cancel_after(9) == 10**9
+    for name, value in change.items():
+        records[at][name] = value
+    with pytest.raises(matching.SnapshotError):
+        matching.Shard.restore(_with_accounts(saved, records, (rest + _accounts_digest(records)) % 2**64))
+
+
+def test_a_thousand_timers_at_once_cost_nothing_like_a_thousand_times_one() -> None:
+    shard, sequencer = load_engine("matching").Shard(), Sequencer()
+    opening = [commands.define_asset(1, "USD"), commands.define_asset(2, "BTC")]
+    opening.append(commands.define_market(1, "BTC/USD", 2, 1))
+    opening += [commands.deposit(account, 1, 10**12) for account in range(2, 1_003)]
+    shard.apply(sequencer.stamp(*opening))
+    shard.apply(sequencer.stamp(*[commands.place(2, 1, BUY, 50, 1)] * 200_000))
+
+    def fire_ns(count: int) -> int:
+        """Processor time in which the timers of so many accounts fire, each of which has an order."""
+        expire_ns = sequencer.timestamp_ns + 10**9
+        accounts = range(3, 3 + count)
+        shard.apply(sequencer.stamp(*[commands.place(account, 1, BUY, 60, 1) for account in accounts]))
+        shard.apply(sequencer.stamp(*[commands.cancel_after(account, expire_ns) for account in accounts]))
+        clock = sequencer.stamp(commands.clock(), timestamp_ns=expire_ns)
+        started = time.process_time_ns()
+        events = shard.apply(clock)
+        taken = time.process_time_ns() - started
+        assert len(read_events(events)) == 2 * count
+        return taken
+
+    one = min(fire_ns(1) for _ in range(5))
+    thousand = min(fire_ns(1_000) for _ in range(3))
+    assert thousand < 100 * one
 
 
 # What can be asked

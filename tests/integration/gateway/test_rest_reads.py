@@ -90,6 +90,27 @@ async def test_an_order_reads_as_placed_and_its_fills_as_traded(alice: Trader, b
     ]
 
 
+async def test_a_dead_man_timer_shows_in_the_orders_that_it_ends(alice: Trader, bob: Trader) -> None:
+    alice.corridor.now_ns = DAY_BEGAN_NS
+    partly = await alice.place(Side.BUY, 5_000_000, 10**8)
+    await bob.place(Side.SELL, 5_000_000, 4 * 10**7)
+    untouched = await alice.place(Side.BUY, 4_000_000, 10**8)
+    kept = await bob.place(Side.BUY, 4_000_000, 10**8)
+    await alice.corridor.submit(commands.cancel_after(alice.account, DAY_BEGAN_NS + 5 * MINUTE_NS))
+    alice.corridor.now_ns = DAY_BEGAN_NS + 5 * MINUTE_NS
+    fired = await alice.corridor.submit(commands.clock())
+    for order_id, filled in ((partly, "0.4"), (untouched, "0")):
+        _, order = await alice.get(f"orders/{order_id}", min_sequence=fired.sequence)
+        assert (order["status"], order["end_reason"], order["filled_quantity"]) == (
+            "Cancelled",
+            "DEAD_MAN_TIMER",
+            filled,
+        )
+    assert (await bob.get(f"orders/{kept}", min_sequence=fired.sequence))[1]["status"] == "Open"
+    _, balances = await alice.get("balances", min_sequence=fired.sequence)
+    assert all(float(balance["held"]) == 0 for balance in balances["items"])
+
+
 async def test_nobody_sees_what_is_not_theirs(alice: Trader, bob: Trader) -> None:
     order_id = await alice.place(Side.SELL, 5_000_000, 10**8, "mine")
     for path in (
