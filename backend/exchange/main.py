@@ -15,6 +15,7 @@ from starlette.routing import WebSocketRoute
 
 from exchange.corridor.corridor import Corridor
 from exchange.gateway.app import create_app
+from exchange.gateway.archive import JournalArchive
 from exchange.gateway.context import Exchange
 from exchange.gateway.foresight import Foresight
 from exchange.gateway.http_protocol import ExchangeProtocol
@@ -23,6 +24,7 @@ from exchange.gateway.order_batches import OrderBatches
 from exchange.gateway.order_changes import OrderChanges
 from exchange.gateway.order_entry import FrontDoor, OrderEntry
 from exchange.gateway.streams import StreamServer
+from exchange.gateway.websocket import MESSAGE_BYTES_MAX, StreamSocket
 from exchange.history.process import HistoryProcess
 from exchange.projections.process import ProjectionProcess
 from exchange.settings import Settings
@@ -60,7 +62,7 @@ async def open_exchange(settings: Settings) -> AsyncIterator[RunningExchange]:
     projections = ProjectionProcess(database.dsn, SHARD)
     corridor = Corridor(PostgresStore(database.dsn, SHARD, settings.snapshots_kept), projections)
     past = HistoryProcess(database.dsn, SHARD, settings.snapshots_kept)
-    hub = Hub(corridor.catalogue, corridor.live)
+    hub = Hub(corridor.catalogue, corridor.live, JournalArchive(database, SHARD, projections, past))
     corridor.tell(on_term=hub.begin_term, on_changes=hub.publish)
     exchange = RunningExchange(
         settings=settings,
@@ -114,8 +116,8 @@ class Server(uvicorn.Server):
                 port=settings.port,
                 loop="none",  # the caller's
                 http=partial(ExchangeProtocol, app),  # type: ignore[arg-type]
-                ws="websockets-sansio",
-                ws_max_size=64 * 1024,
+                ws=StreamSocket,
+                ws_max_size=MESSAGE_BYTES_MAX,
                 ws_per_message_deflate=False,
                 log_config=None,
                 access_log=False,

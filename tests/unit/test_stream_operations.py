@@ -10,27 +10,26 @@ import pytest
 from exchange.contracts.refusals import EdgeReason, refuse
 from exchange.gateway import streams
 from exchange.gateway.context import Exchange
-from exchange.gateway.hub import Hub, Subscriber
+from exchange.gateway.hub import Hub
 from exchange.gateway.streams import Answer, Connection, Handler
+from tests.support.stream_socket import Listener
 
 
 class Client:
     """A connection with some operations, and what it was told."""
 
     def __init__(self, **operations: Handler) -> None:
-        self.subscriber = Subscriber()
+        self.listener = Listener()
         nothing: Any = None
         self.connection = Connection(
-            cast(Exchange, nothing), cast(Hub, nothing), self.subscriber, "", streams.OPERATIONS | operations
+            cast(Exchange, nothing), cast(Hub, nothing), self.listener.subscriber, "", streams.OPERATIONS | operations
         )
 
     def ask(self, op: str, identity: int) -> None:
         self.connection.take(json.dumps({"op": op, "id": identity}).encode())
 
     async def told(self) -> dict[str, Any]:
-        async with asyncio.timeout(10):
-            message: dict[str, Any] = json.loads(await self.subscriber.next() or "")
-        return message
+        return await self.listener.next()
 
 
 async def test_what_takes_its_time_is_begun_in_order_and_answered_by_its_id_when_it_ends() -> None:

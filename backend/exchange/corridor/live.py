@@ -36,6 +36,7 @@ class Minute:
     low_ticks: int
     close_ticks: int
     volume_lots: int
+    trades: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class Changes:
     fills: dict[int, list[Fill]] = field(default_factory=dict)  # account -> fills
     accounts: set[int] = field(default_factory=set)  # whose balances may have changed
     modes: set[int] = field(default_factory=set)  # markets whose mode changed
+    entries: Sequence[Entry] = ()  # the batch itself
 
 
 class LiveMarket:
@@ -88,7 +90,7 @@ class LiveMarket:
         self.last_price_ticks = price = trade.price_ticks
         opened_ns = trade.timestamp_ns - trade.timestamp_ns % MINUTE_NS
         if not self.minutes or self.minutes[-1].opened_ns != opened_ns:
-            self.minutes.append(Minute(opened_ns, price, price, price, price, 0))
+            self.minutes.append(Minute(opened_ns, price, price, price, price, 0, 0))
             while self.minutes[0].opened_ns <= opened_ns - DAY_MINUTES * MINUTE_NS:
                 self.minutes.popleft()
         minute = self.minutes[-1]
@@ -96,6 +98,7 @@ class LiveMarket:
         minute.low_ticks = min(minute.low_ticks, price)
         minute.close_ticks = price
         minute.volume_lots += trade.quantity_lots
+        minute.trades += 1
 
     def depth(self, side: int, levels: int) -> list[tuple[int, int]]:
         """At most ``levels`` (price_ticks, quantity_lots), best first."""
@@ -172,7 +175,7 @@ class Live:
 
     def apply(self, entries: Sequence[Entry]) -> Changes:
         """Take journaled entries, in sequence, and return what they changed."""
-        changes = Changes(self.sequence, self.timestamp_ns)
+        changes = Changes(self.sequence, self.timestamp_ns, entries=entries)
         for entry in entries:
             self._apply_entry(entry, changes)
         changes.sequence, changes.timestamp_ns = self.sequence, self.timestamp_ns

@@ -137,6 +137,9 @@ class Past(Protocol):
     async def book(self, market: int, sequence: int, levels: int) -> tuple[int, Levels, Levels] | None:
         """Return (timestamp_ns, bids, asks); None where the market was not defined yet."""
 
+    async def orders(self, market: int, sequence: int) -> tuple[int, Sequence[Sequence[int]]] | None:
+        """Return (mode, orders) of a book, an order as (id, side, price_ticks, visible_lots); None as above."""
+
     async def balances(self, account: int, sequence: int) -> tuple[int, Mapping[int, tuple[int, int]]]:
         """Return (timestamp_ns, {asset: (available, held)}) of all that is not zero."""
 

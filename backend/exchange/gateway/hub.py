@@ -1,337 +1,477 @@
 """Fan-out: what the journal has, told to whoever subscribed.
 
-One message is made a channel, and shared by all its subscribers. Depth and ticker are conflated to a few messages a
-second; trades and private orders go out with every batch. A subscriber that does not read is disconnected when its
-buffer is full, and never slows anybody else.
+    publish(batch) ──> channels: each message made once ──> turns: every subscriber that is behind takes what is newer
+
+Publishing costs the same however many listen. The turns have a share of this process's time (SHARE) and are taken in
+slices of at most SLICE_S, so subscribers never slow the path of an order by more than that: where there are too many
+for the share, they get what is conflated less often, and the rest in larger pieces.
 """
 
 import asyncio
+import random
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
 
-import msgspec
-
-from engine.matching import Shard
-from engine.records import FLAG_AUCTION, Side
 from exchange.contracts.catalogue import Catalogue
-from exchange.contracts.events import Event
-from exchange.contracts.orders import SIDE_NAMES, render_account_fill, render_order, timestamp_text
+from exchange.contracts.order_state import Fill, OrderState
+from exchange.contracts.orders import render_account_fill, render_order
 from exchange.contracts.units import Market
 from exchange.corridor.live import Changes, Live
-from exchange.gateway.markets import MODE_NAMES, render_ticker
+from exchange.gateway.channels import KEPT_PRIVATE_BYTES, Channel, Log
+from exchange.gateway.market_streams import MarketStreams
+from exchange.gateway.order_feed import OrderFeed
+from exchange.gateway.resume import MissedLevels, MissedOrders, MissedSteps, MissedTrades
+from exchange.gateway.subscriber import Message, Subscriber, encode
+from exchange.gateway.tail import Archive, CannotFollow, Tail
+from exchange.observability import metrics
 
-BUFFER_MESSAGES = 256  # a subscriber; at the bound it is disconnected
-DEPTH_LEVELS = 500  # a side of a snapshot
-DEPTH_EVERY_S = 0.05
-TICKER_EVERY_S = 0.25
+DEPTH_EVERY_S = 0.1
+SUMMARY_EVERY_S = 0.25  # ticker and candles
 HEARTBEAT_EVERY_S = 5.0
-SLOW_CONSUMER = 4008
-
-Message = dict[str, Any]
-
-
-def encode(message: Message) -> str:
-    return msgspec.json.encode(message).decode()
-
-
-class Subscriber:
-    """One connection's outgoing messages: bounded, in order."""
-
-    def __init__(self) -> None:
-        self._messages: deque[str] = deque()
-        self._arrived = asyncio.Event()
-        self.close_code: int | None = None
-        self.close_reason = ""
-
-    def send(self, text: str) -> None:
-        """Queue a message; when the buffer is full the connection is closed instead."""
-        if self.close_code is not None:
-            return
-        if len(self._messages) >= BUFFER_MESSAGES:
-            self._messages.clear()
-            self.close(SLOW_CONSUMER, "slow consumer: messages were not read")
-            return
-        self._messages.append(text)
-        self._arrived.set()
-
-    def close(self, code: int, reason: str) -> None:
-        """End the connection after what is queued."""
-        self.close_code, self.close_reason = code, reason
-        self._arrived.set()
-
-    async def next(self) -> str | None:
-        """Return the next message to send, None when the connection is to be closed."""
-        while not self._messages:
-            if self.close_code is not None:
-                return None
-            self._arrived.clear()
-            await self._arrived.wait()
-        return self._messages.popleft()
+LOOK_EVERY_S = 1.0  # for connections that take nothing
+SLICE_S = 0.0005  # of turns between which everybody else has the loop
+SHARE = 0.07  # of the time, for turns
+RECONNECT_MS = 500  # after a restart, at the earliest; spread over so much more a client (RECONNECT_SPREAD_MS)
+RECONNECT_SPREAD_MS = 2
+PUBLIC_CHANNELS = ("depth", "depth.raw", "l3", "trades", "ticker", "candles")
 
 
-class Channel:
-    """A stream of messages that carry the sequence they include and that of the message before."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """What a client asks for.
 
-    def __init__(self, name: str, sequence: int, symbol: str | None = None) -> None:
-        self.subscribers: set[Subscriber] = set()
-        self._head: Message = {"channel": name} | ({"symbol": symbol} if symbol else {})
-        self._sequence = sequence
+    ``acknowledge`` is called right before the first message is sent, and ``is_wanted`` before that: some take a moment
+    to begin, and the client may be gone by then.
+    """
 
-    def advance(self, sequence: int) -> None:
-        """Pass over what nobody listens to."""
-        self._sequence = sequence
+    subscriber: Subscriber
+    channel: str
+    market: Market | None = None  # None: the account's own
+    interval: str = ""
+    account: int = 0
+    resume_from: int | None = None
+    acknowledge: Callable[[Message], None]
+    is_wanted: Callable[[], bool]
 
-    def update(self, sequence: int, content: Message) -> None:
-        """Tell every subscriber what the stream's state became at a sequence."""
-        stamp = {"sequence": sequence, "prev_sequence": self._sequence}
-        text = encode({"type": "update"} | self._head | stamp | content)
-        self._sequence = sequence
-        for subscriber in self.subscribers:
-            subscriber.send(text)
+    def snapshot_instead(self, why: str) -> None:
+        """Tell that what was missed cannot be had."""
+        metrics.STREAM_RESUMES.labels("resnapshot").inc()
+        self.acknowledge({"resume": "resnapshot", "detail": why})
 
-    def snapshot(self, subscriber: Subscriber, content: Message) -> None:
-        """Begin a subscription: the whole state at the sequence of the last message."""
-        subscriber.send(encode({"type": "snapshot"} | self._head | {"sequence": self._sequence} | content))
-        self.subscribers.add(subscriber)
+    def replayed(self) -> None:
+        """Tell that what was missed follows."""
+        metrics.STREAM_RESUMES.labels("replayed").inc()
+        self.acknowledge({"resume": "replayed"})
 
 
-class MarketStreams:
-    """The public channels of one market."""
+class Balances(Protocol):
+    """What accounts have after the last command that was applied, which may not be in the journal yet."""
 
-    def __init__(self, market: Market, sequence: int) -> None:
-        self.market = market
-        self.depth = Channel("depth", sequence, market.symbol)
-        self.trades = Channel("trades", sequence, market.symbol)
-        self.ticker = Channel("ticker", sequence, market.symbol)
-        self.changed_levels: set[tuple[int, int]] = set()
-        self.ticker_changed = False
+    @property
+    def sequence(self) -> int: ...
+
+    def balance(self, account: int, asset: int) -> tuple[int, int]: ...
+
+
+class _Nothing:
+    sequence = 0
+
+    def balance(self, account: int, asset: int) -> tuple[int, int]:
+        return 0, 0
 
 
 class Hub:
-    """Publishes what the corridor journaled. Call ``publish`` once a batch, in order; run ``run`` beside it."""
+    """Publishes what was journaled. Call ``publish`` once a batch, in order; run ``run`` beside it."""
 
-    def __init__(self, catalogue: Catalogue, live: Live) -> None:
+    def __init__(self, catalogue: Catalogue, live: Live, archive: Archive | None = None) -> None:
         self._catalogue = catalogue
         self._live = live
-        self._streams: dict[int, MarketStreams] = {}
-        self._private: dict[int, Channel] = {}
-        self._shard = Shard()
-        self._waiting: dict[tuple[Subscriber, int], None] = {}  # private subscriptions that begin with the next batch
+        self._tail = Tail(archive)
+        self._markets: dict[int, MarketStreams] = {}
+        self._private: dict[int, Log] = {}
+        self._balances: Balances = _Nothing()
+        self._when_exact: list[Callable[[], None]] = []  # what waits for the balances to be the journal's
+        self._told: dict[Channel, None] = {}  # channels with something new since the last round
+        self._turns: deque[Subscriber] = deque()
+        self._in_turn: set[Subscriber] = set()
+        self._wake = asyncio.Event()
+        self._opening: dict[int, asyncio.Lock] = {}
         self.connections: set[Subscriber] = set()
 
     @property
     def subscribers(self) -> int:
         """How many subscriptions there are."""
-        channels = [c for s in self._streams.values() for c in (s.depth, s.trades, s.ticker)]
-        return sum(len(channel.subscribers) for channel in (*channels, *self._private.values()))
+        public = (channel for streams in self._markets.values() for channel in streams.channels)
+        return sum(len(channel.subscribers) for channel in (*public, *self._private.values()))
 
     # From the corridor
 
     def publish(self, changes: Changes) -> None:
         """Take what a durable batch changed."""
+        self._tail.extend(changes.entries)
         for number, levels in changes.levels.items():
-            streams = self._market(number)
-            streams.changed_levels |= levels
-            streams.ticker_changed = True
+            self._market(number).take_levels(levels, changes)
         for number in changes.modes:
-            self._market(number).ticker_changed = True
+            self._market(number).take_mode()
         for number, trades in changes.trades.items():
-            self._publish_trades(self._market(number), trades, changes.sequence)
+            self._market(number).take_trades(trades, changes)
+        for streams in self._markets.values():
+            streams.take_entries(changes)
         if self._private:
             for account in changes.accounts:
                 if account in self._private:
                     self._publish_private(account, changes)
-        waiting, self._waiting = self._waiting, {}
-        for subscriber, account in waiting:
-            if subscriber in self.connections:
-                self._begin_orders(subscriber, account)
+        waiting, self._when_exact = self._when_exact, []
+        for call in waiting:
+            call()
 
-    def begin_term(self, shard: Shard) -> None:
-        """After a recovery the streams go on from another state: everybody gets new snapshots by connecting again."""
-        self._shard = shard
+    def begin_term(self, balances: Balances) -> None:
+        """After a recovery the streams go on from another state: everybody connects again, and resumes."""
+        self._balances = balances
         self.close_all(1012, "the exchange recovered: connect again")
-        self._streams.clear()
+        self._markets.clear()
         self._private.clear()
-        self._waiting.clear()
+        self._when_exact.clear()
+        self._told.clear()
+        self._tail.begin(self._live.sequence)
 
     def _market(self, number: int) -> MarketStreams:
-        streams = self._streams.get(number)
+        streams = self._markets.get(number)
         if streams is None:
-            streams = self._streams[number] = MarketStreams(self._catalogue.markets[number], self._live.sequence)
+            market = self._catalogue.markets[number]
+            streams = self._markets[number] = MarketStreams(market, self._live, self._touch)
         return streams
 
-    def _publish_trades(self, streams: MarketStreams, trades: list[Event], sequence: int) -> None:
-        streams.ticker_changed = True
-        if not streams.trades.subscribers:
-            streams.trades.advance(sequence)
-            return
-        streams.trades.update(sequence, {"trades": [render_trade(trade, streams.market) for trade in trades]})
-
     def _publish_private(self, account: int, changes: Changes) -> None:
-        markets = self._catalogue.markets
         orders = changes.orders.get(account, {}).values()
-        self._private[account].update(
-            changes.sequence,
-            {
-                "timestamp_ns": changes.timestamp_ns,
-                "orders": [render_order(order, markets[order.market]) for order in orders],
-                "fills": [render_account_fill(fill, markets[fill.market]) for fill in changes.fills.get(account, ())],
-                "balances": self._balances(account),
-            },
-        )
+        content = self._private_content(account, orders, changes.fills.get(account, ()))
+        self._private[account].update(changes.sequence, content)
 
-    # The clock
+    # The turns
+
+    def _touch(self, channel: Channel) -> None:
+        """A public channel has something new: its subscribers get it in their turn."""
+        self._told[channel] = None
+        self._wake.set()
+
+    def _touch_now(self, channel: Channel) -> None:
+        """A private channel has something new: its few subscribers get it at once."""
+        for subscriber in channel.subscribers:
+            subscriber.mark(channel)
+            subscriber.flush_soon()
 
     async def run(self) -> None:
-        """Send what is conflated, and heartbeats, until cancelled."""
-        next_ticker = next_heartbeat = 0.0
+        """Give turns, send what is conflated, and heartbeats, until cancelled."""
+        turning = asyncio.create_task(self._turn())
+        try:
+            await self._tick()
+        finally:
+            turning.cancel()
+            await asyncio.gather(turning, return_exceptions=True)
+
+    async def _turn(self) -> None:
+        """Round after round: everybody who is behind, once, within the share of time."""
+        owed_s = 0.0
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            begun = time.perf_counter()
+            self._line_up()
+            while self._turns:
+                owed_s += self._slice() * (1 / SHARE - 1)
+                slept_at = time.perf_counter()
+                await asyncio.sleep(owed_s if owed_s > 0.001 else 0)  # the loop's clock has milliseconds
+                owed_s = max(owed_s - (time.perf_counter() - slept_at), 0.0)
+            metrics.STREAM_ROUND_SECONDS.observe(time.perf_counter() - begun)
+
+    def _line_up(self) -> None:
+        told, self._told = self._told, {}
+        for channel in told:
+            for subscriber in channel.subscribers:
+                subscriber.mark(channel)
+                self._queue(subscriber)
+
+    def _queue(self, subscriber: Subscriber) -> None:
+        if subscriber not in self._in_turn:
+            self._in_turn.add(subscriber)
+            self._turns.append(subscriber)
+
+    def _slice(self) -> float:
+        """Give turns for a slice of time; return the seconds that it took."""
+        begun = now = time.perf_counter()
+        while self._turns and now - begun < SLICE_S:
+            subscriber = self._turns.popleft()
+            self._in_turn.discard(subscriber)
+            subscriber.flush()
+            now = time.perf_counter()
+        return now - begun
+
+    async def _tick(self) -> None:
+        next_summary = next_heartbeat = next_look = 0.0
         while True:
             await asyncio.sleep(DEPTH_EVERY_S)
             now = time.monotonic()
-            for streams in self._streams.values():
-                self._flush_depth(streams)
-            if now >= next_ticker:
-                next_ticker = now + TICKER_EVERY_S
-                for streams in self._streams.values():
-                    self._flush_ticker(streams)
+            for streams in self._markets.values():
+                streams.flush_depth()
+            if now >= next_summary:
+                next_summary = now + SUMMARY_EVERY_S
+                for streams in self._markets.values():
+                    streams.flush_ticker()
+                    streams.flush_candles()
             if now >= next_heartbeat:
                 next_heartbeat = now + HEARTBEAT_EVERY_S
-                text = encode({"type": "heartbeat", "sequence": self._live.sequence, "timestamp_ns": time.time_ns()})
-                for subscriber in self.connections:
-                    subscriber.send(text)
+                self._heartbeat()
+            if now >= next_look:
+                next_look = now + LOOK_EVERY_S
+                for subscriber in list(self.connections):
+                    subscriber.look()
 
-    def _flush_depth(self, streams: MarketStreams) -> None:
-        changed, streams.changed_levels = streams.changed_levels, set()
-        if not changed:
-            return
-        if not streams.depth.subscribers:
-            streams.depth.advance(self._live.sequence)
-            return
-        levels = self._live.markets[streams.market.number].levels
-        sides: dict[int, list[tuple[str, str]]] = {Side.BUY: [], Side.SELL: []}
-        for side, price_ticks in sorted(changed):
-            lots = levels[side].get(price_ticks, 0)
-            sides[side].append((streams.market.price_text(price_ticks), streams.market.quantity_text(lots)))
-        streams.depth.update(
-            self._live.sequence,
-            {"timestamp_ns": self._live.timestamp_ns, "bids": sides[Side.BUY][::-1], "asks": sides[Side.SELL]},
-        )
-
-    def _flush_ticker(self, streams: MarketStreams) -> None:
-        changed, streams.ticker_changed = streams.ticker_changed, False
-        if not changed:
-            return
-        if not streams.ticker.subscribers:
-            streams.ticker.advance(self._live.sequence)
-            return
-        streams.ticker.update(self._live.sequence, self._ticker(streams.market))
+    def _heartbeat(self) -> None:
+        beat = encode({"type": "heartbeat", "sequence": self._live.sequence, "timestamp_ns": time.time_ns()})
+        for subscriber in self.connections:
+            subscriber.beat(beat)
+            self._queue(subscriber)
+        self._wake.set()
 
     # Subscriptions
 
-    def subscribe(self, subscriber: Subscriber, channel: str, market: Market) -> None:
-        """Send the snapshot of a public channel and its updates from then on.
+    def subscribe(self, wanted: Subscription) -> Awaitable[None] | None:
+        """Send a channel from now on; the awaitable is for those that take a moment to begin.
 
-        Raises KeyError for an unknown channel.
+        It raises CannotFollow where the orders of a market (l3) cannot be had now.
         """
-        streams = self._market(market.number)
-        begin: dict[str, Callable[[], None]] = {
-            "depth": lambda: self._begin_depth(subscriber, streams),
-            "trades": lambda: streams.trades.snapshot(subscriber, {"trades": self._latest_trades(market)}),
-            "ticker": lambda: self._begin_ticker(subscriber, streams),
+        if wanted.market is None:
+            if wanted.resume_from is not None:
+                return self._resume_orders(wanted, wanted.resume_from)
+            self._exactly(lambda: self._begin_orders(wanted, lambda: wanted.acknowledge({})))
+            return None
+        streams = self._market(wanted.market.number)
+        if wanted.resume_from is not None:
+            return self._resume(wanted, streams, wanted.resume_from)
+        if wanted.channel == "l3":
+            return self._begin_l3(wanted, streams)
+        wanted.acknowledge({})
+        self._channel(streams, wanted).begin(wanted.subscriber)
+        return None
+
+    async def _resume(self, wanted: Subscription, streams: MarketStreams, sequence: int) -> None:
+        """Send what a public channel told after a sequence, and go on; or a snapshot where that cannot be had."""
+        try:
+            await self._reach(sequence)
+            missed = await self._missed(wanted, streams, sequence)
+        except CannotFollow as error:
+            if wanted.channel == "l3":
+                await self._open_l3(streams)
+            if wanted.is_wanted():
+                wanted.snapshot_instead(str(error))
+                self._channel(streams, wanted).begin(wanted.subscriber)
+            return
+        if wanted.is_wanted():
+            channel = self._channel(streams, wanted)
+            wanted.replayed()
+            if missed is None:
+                channel.resume(wanted.subscriber, sequence)
+            else:
+                channel.go_on(wanted.subscriber, missed)
+
+    async def _missed(self, wanted: Subscription, streams: MarketStreams, sequence: int) -> bytes | None:
+        """Frames that lead from a sequence to now; None where the channel has them itself."""
+        name, channel = wanted.channel, self._channel(streams, wanted)
+        self._flush(streams, name)
+        if channel.keeps(sequence) and (name != "l3" or streams.feed is not None):
+            return None
+        if name == "ticker":
+            return channel.frame(channel.sequence, sequence, streams.render_ticker())
+        if name == "trades":
+            trades = MissedTrades(streams, sequence)
+            await self._tail.follow(sequence, trades.take)
+            return trades.frames()
+        if name == "depth.raw":
+            levels = MissedLevels(streams, await self._feed_at(streams.market, sequence))
+            await self._tail.follow(sequence, levels.take)
+            return levels.frames()
+        if name == "l3":
+            steps = MissedSteps(streams, await self._feed_at(streams.market, sequence))
+            await self._tail.follow(sequence, steps.take)
+            if streams.feed is None:
+                streams.open_l3(steps.feed)
+            return steps.frames()
+        raise CannotFollow("the changes since then are not kept")
+
+    async def _begin_l3(self, wanted: Subscription, streams: MarketStreams) -> None:
+        await self._open_l3(streams)
+        if wanted.is_wanted():
+            wanted.acknowledge({})
+            streams.l3.begin(wanted.subscriber)
+
+    async def _reach(self, sequence: int) -> None:
+        if await self._tail.ahead(sequence):
+            raise CannotFollow(f"this exchange has come to entry {self._tail.sequence}")
+
+    def _flush(self, streams: MarketStreams, name: str) -> None:
+        flush = {"depth": streams.flush_depth, "ticker": streams.flush_ticker, "candles": streams.flush_candles}
+        flush.get(name, lambda: None)()
+
+    async def _open_l3(self, streams: MarketStreams) -> None:
+        """Begin to follow a market order by order, unless somebody has."""
+        async with self._opening.setdefault(streams.market.number, asyncio.Lock()):
+            if streams.feed is not None:
+                return
+            feed = await self._feed_at(streams.market, self._tail.sequence)
+            await self._tail.follow(feed.sequence, feed.pass_over)
+            streams.open_l3(feed)
+
+    async def _feed_at(self, market: Market, sequence: int) -> OrderFeed:
+        mode, orders = await self._tail.archive.book(market.number, sequence)
+        return OrderFeed(market, sequence, mode, orders)
+
+    def _channel(self, streams: MarketStreams, wanted: Subscription) -> Channel:
+        return self._channel_of(streams, wanted.channel, wanted.interval)
+
+    def _channel_of(self, streams: MarketStreams, name: str, interval: str) -> Channel:
+        if name == "candles":
+            return streams.candles_of(interval)
+        channels: dict[str, Channel] = {
+            "depth": streams.depth,
+            "depth.raw": streams.raw,
+            "l3": streams.l3,
+            "trades": streams.trades,
+            "ticker": streams.ticker,
         }
-        begin[channel]()
+        return channels[name]
 
-    def _begin_depth(self, subscriber: Subscriber, streams: MarketStreams) -> None:
-        self._flush_depth(streams)  # so that the snapshot is the state at the last message's sequence
-        market = streams.market
-        _, bids, asks = self._live.depth(market.number, DEPTH_LEVELS)
-        sides = {
-            name: [(market.price_text(price), market.quantity_text(lots)) for price, lots in levels]
-            for name, levels in (("bids", bids), ("asks", asks))
-        }
-        streams.depth.snapshot(subscriber, sides | {"tick_size": market.tick_size, "lot_size": market.lot_size})
+    def unsubscribe(self, subscriber: Subscriber, name: str, market: Market, interval: str = "") -> None:
+        """Send no more of a public channel."""
+        self._channel_of(self._market(market.number), name, interval).leave(subscriber)
 
-    def _begin_ticker(self, subscriber: Subscriber, streams: MarketStreams) -> None:
-        self._flush_ticker(streams)
-        streams.ticker.snapshot(subscriber, self._ticker(streams.market))
+    # The private channel
 
-    def subscribe_orders(self, subscriber: Subscriber, account: int) -> None:
-        """Send the account's open orders and balances, and what changes from then on.
+    async def _resume_orders(self, wanted: Subscription, sequence: int) -> None:
+        """Send what happened to an account after a sequence, and go on; or a snapshot where that cannot be had."""
+        missed, known = MissedOrders(wanted.account), dict[int, OrderState]()
+        try:
+            await self._reach(sequence)
+            at = await self._follow_orders(missed, known, sequence)
+        except CannotFollow as error:
+            why = str(error)
+            self._exactly(lambda: self._begin_orders(wanted, lambda: wanted.snapshot_instead(why)))
+            return
+        self._exactly(lambda: self._go_on_orders(wanted, missed, known, at, sequence))
 
-        While a batch is on its way to the journal the engine's balances are ahead of it: the snapshot waits for that.
-        """
-        if self._shard.sequence != self._live.sequence:
-            self._waiting[subscriber, account] = None
+    async def _follow_orders(self, missed: MissedOrders, known: dict[int, OrderState], sequence: int) -> int:
+        """Learn what happened to an account up to now, and what became of its orders; return the last sequence."""
+        while True:
+            await self._tail.follow(sequence, missed.take)
+            sequence = self._tail.sequence
+            unknown = [order_id for order_id in missed.changed if self._state(missed, known, order_id) is None]
+            if not unknown:
+                return sequence
+            for order_id in unknown:  # these have ended long ago: the tables have their last state
+                order = await self._tail.archive.order(missed.account, order_id, sequence)
+                if order is None:
+                    raise CannotFollow(f"order {order_id} is not in the tables")
+                known[order_id] = order
+
+    def _go_on_orders(
+        self, wanted: Subscription, missed: MissedOrders, known: dict[int, OrderState], at: int, sequence: int
+    ) -> None:
+        missed.take(self._tail.after(at))  # the batch that was waited for, if one was
+        states = [self._state(missed, known, order_id) for order_id in missed.changed]
+        orders = [order for order in states if order is not None]
+        if len(orders) < len(states):
+            self._begin_orders(wanted, lambda: wanted.snapshot_instead("an order was forgotten meanwhile"))
+        elif wanted.is_wanted():
+            wanted.replayed()
+            channel = self._private_channel(wanted.account)
+            begun = b""
+            if sequence < channel.sequence:
+                content = self._private_content(wanted.account, orders, missed.fills)
+                begun = channel.frame(channel.sequence, sequence, content)
+            channel.go_on(wanted.subscriber, begun)
+
+    def _state(self, missed: MissedOrders, known: dict[int, OrderState], order_id: int) -> OrderState | None:
+        """What has become of an order: live or ended lately, ended while it was missed, or in the tables."""
+        order = self._live.order(order_id)
+        if order is None and (placed := missed.placed.get(order_id)) is not None and not placed.is_live:
+            order = placed
+        return order or known.get(order_id)
+
+    def _exactly(self, call: Callable[[], None]) -> None:
+        """Call when the balances are the journal's: now, or with the batch that is under way."""
+        if self._balances.sequence != self._live.sequence:
+            self._when_exact.append(call)
         else:
-            self._begin_orders(subscriber, account)
+            call()
 
-    def _begin_orders(self, subscriber: Subscriber, account: int) -> None:
+    def _begin_orders(self, wanted: Subscription, acknowledge: Callable[[], None]) -> None:
+        if wanted.is_wanted():
+            acknowledge()
+            self._private_channel(wanted.account).begin(wanted.subscriber)
+
+    def _private_channel(self, account: int) -> Log:
         channel = self._private.get(account)
         if channel is None:
-            channel = self._private[account] = Channel("orders", self._live.sequence)
-        orders = self._live.orders_of.get(account, {}).values()
-        content = {
-            "orders": [render_order(order, self._catalogue.markets[order.market]) for order in orders],
-            "balances": self._balances(account),
+
+            def snapshot() -> Message:
+                return self._private_content(account, self._live.orders_of.get(account, {}).values(), ())
+
+            head = {"channel": "orders"}
+            channel = self._private[account] = Log(
+                head, self._live.sequence, snapshot, self._touch_now, KEPT_PRIVATE_BYTES
+            )
+        return channel
+
+    def _private_content(self, account: int, orders: Iterable[OrderState], fills: Iterable[Fill]) -> Message:
+        """Orders, fills, and what the account has, as of the last batch: the balances must be exact now."""
+        markets = self._catalogue.markets
+        return {
+            "timestamp_ns": self._live.timestamp_ns,
+            "orders": [render_order(order, markets[order.market]) for order in orders],
+            "fills": [render_account_fill(fill, markets[fill.market]) for fill in fills],
+            "balances": self._render_balances(account),
         }
-        channel.snapshot(subscriber, content)
 
-    def unsubscribe(self, subscriber: Subscriber, channel: str, market: Market) -> None:
-        """Send no more of a public channel."""
-        getattr(self._market(market.number), channel).subscribers.discard(subscriber)
-
-    def unsubscribe_orders(self, subscriber: Subscriber, account: int) -> None:
-        """Send no more of the account's orders."""
-        self._waiting.pop((subscriber, account), None)
-        channel = self._private.get(account)
-        if channel is not None:
-            channel.subscribers.discard(subscriber)
-            if not channel.subscribers:
-                del self._private[account]
-
-    def forget(self, subscriber: Subscriber) -> None:
-        """The connection is gone."""
-        self.connections.discard(subscriber)
-        for streams in self._streams.values():
-            for channel in (streams.depth, streams.trades, streams.ticker):
-                channel.subscribers.discard(subscriber)
-        for account in [a for a, channel in self._private.items() if subscriber in channel.subscribers]:
-            self.unsubscribe_orders(subscriber, account)
-
-    def close_all(self, code: int, reason: str) -> None:
-        """End every connection."""
-        for subscriber in self.connections:
-            subscriber.close(code, reason)
-
-    def _latest_trades(self, market: Market) -> list[Message]:
-        trades = self._live.markets[market.number].latest_trades
-        return [render_trade(trade, market) for trade in reversed(trades)]
-
-    def _ticker(self, market: Market) -> Message:
-        status = MODE_NAMES[self._live.mode(market.number)]
-        return {"status": status} | render_ticker(market, self._live.ticker(market.number))
-
-    def _balances(self, account: int) -> list[Message]:
-        # Read between a commit and the next batch, when the engine's balances are the journal's.
+    def _render_balances(self, account: int) -> list[Message]:
         balances = []
         for asset in self._catalogue.assets.values():
-            available, held = self._shard.balance(account, asset.number)
+            available, held = self._balances.balance(account, asset.number)
             if available or held:
                 texts = (asset.to_text(available), asset.to_text(held), asset.to_text(available + held))
                 balances.append({"asset": asset.name, **dict(zip(("available", "held", "total"), texts, strict=True))})
         return balances
 
+    def unsubscribe_orders(self, subscriber: Subscriber, account: int) -> None:
+        """Send no more of the account's orders."""
+        channel = self._private.get(account)
+        if channel is not None:
+            channel.leave(subscriber)
+            if not channel.subscribers:
+                del self._private[account]
 
-def render_trade(trade: Event, market: Market) -> Message:
-    """A public trade of docs/api.md; side is the taker's."""
-    return {
-        "trade_id": str(trade.trade_id),
-        "price": market.price_text(trade.price_ticks),
-        "quantity": market.quantity_text(trade.quantity_lots),
-        "side": SIDE_NAMES[Side(trade.side)],
-        "auction": bool(trade.flags & FLAG_AUCTION),
-        "executed_at": timestamp_text(trade.timestamp_ns),
-        "timestamp_ns": trade.timestamp_ns,
-    }
+    # Connections
+
+    def forget(self, subscriber: Subscriber) -> None:
+        """The connection is gone."""
+        self.connections.discard(subscriber)
+        for streams in self._markets.values():
+            for channel in streams.channels:
+                channel.leave(subscriber)
+        for account in [a for a, channel in self._private.items() if subscriber in channel.subscribers]:
+            self.unsubscribe_orders(subscriber, account)
+
+    def close_all(self, code: int, reason: str) -> None:
+        """Tell everybody that the connection ends, why and when to come back, and end it."""
+        spread_ms = RECONNECT_SPREAD_MS * len(self.connections)
+        for subscriber in list(self.connections):
+            wait_ms = RECONNECT_MS + random.randint(0, spread_ms)  # noqa: S311 - so that not all come at once
+            told = {
+                "type": "shutdown",
+                "reason": reason,
+                "reconnect_after_ms": wait_ms,
+                "sequence": self._live.sequence,
+            }
+            subscriber.send(encode(told))
+            subscriber.close(code, reason)

@@ -4,18 +4,21 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
 from engine.records import Reason
 from exchange.contracts.refusals import EdgeReason, Refusal, Refused, refuse
 from exchange.contracts.units import Market
 from exchange.gateway.context import Exchange
-from exchange.gateway.hub import Hub, Subscriber, encode
+from exchange.gateway.hub import PUBLIC_CHANNELS, Hub, Subscription
+from exchange.gateway.markets import INTERVAL_MINUTES
 from exchange.gateway.principal import Permission, Principal
+from exchange.gateway.subscriber import Subscriber, encode
+from exchange.gateway.tail import CannotFollow
+from exchange.gateway.websocket import EXTENSION, StreamSocket
 
 logger = logging.getLogger("exchange.streams")
 
@@ -23,7 +26,9 @@ CONNECTIONS_MAX = 2_000  # at the bound a new connection is refused with close c
 SUBSCRIPTIONS_MAX = 100
 MESSAGE_BYTES_MAX = 32 * 1024
 UNDERWAY_MAX = 1_000  # operations of a connection that take their time; at the bound the next is refused
-PUBLIC_CHANNELS = ("depth", "trades", "ticker")
+
+Key = tuple[str, int, str]  # of a subscription: channel, market number, interval
+ORDERS: Key = ("orders", 0, "")
 
 
 class Head(msgspec.Struct):
@@ -33,13 +38,15 @@ class Head(msgspec.Struct):
     id: int | str | None = None
 
 
-class Channel(msgspec.Struct, forbid_unknown_fields=True):
-    """``subscribe`` and ``unsubscribe``."""
+class Subscribe(msgspec.Struct, forbid_unknown_fields=True):
+    """``subscribe``, and ``unsubscribe`` but for the last field."""
 
     op: str
     id: int | str | None = None
     channel: str | None = None
     symbol: str | None = None
+    interval: str | None = None
+    resume_from: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
 
 
 class Proof(msgspec.Struct, forbid_unknown_fields=True):
@@ -78,7 +85,7 @@ def decode(message: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
 
 
 _head = msgspec.json.Decoder(Head)
-_channel = msgspec.json.Decoder(Channel)
+_subscribe = msgspec.json.Decoder(Subscribe)
 _proof = msgspec.json.Decoder(Proof)
 _ping = msgspec.json.Decoder(Ping)
 
@@ -107,38 +114,19 @@ class StreamServer:
         if self._exchange.corridor.role != "leader":
             await websocket.close(1013, "the exchange is not open: try again later")
             return
-        subscriber = Subscriber()
-        self._hub.connections.add(subscriber)
+        socket: StreamSocket = websocket.scope["extensions"][EXTENSION]
+        subscriber = Subscriber(socket)
         address = websocket.client.host if websocket.client else ""
         connection = Connection(self._exchange, self._hub, subscriber, address, self._operations)
+        self._hub.connections.add(subscriber)
         self._connections.add(connection)
-        sending = asyncio.create_task(_send(websocket, subscriber))
-        receiving = asyncio.create_task(_receive(websocket, connection))
+        socket.begin(connection.take, subscriber.flush)
         try:
-            await asyncio.wait((sending, receiving), return_when=asyncio.FIRST_COMPLETED)
+            await socket.ended
         finally:
+            connection.ended()
             self._hub.forget(subscriber)
             self._connections.discard(connection)
-            connection.ended()
-            for task in (sending, receiving):
-                task.cancel()
-                with suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
-                    await task
-
-
-async def _send(websocket: WebSocket, subscriber: Subscriber) -> None:
-    while (text := await subscriber.next()) is not None:
-        await websocket.send_text(text)
-    await websocket.close(subscriber.close_code or 1000, subscriber.close_reason)
-
-
-async def _receive(websocket: WebSocket, connection: "Connection") -> None:
-    while True:
-        message = await websocket.receive()
-        if message["type"] == "websocket.disconnect":
-            return
-        text = message.get("text")
-        connection.take(text.encode() if text is not None else message.get("bytes") or b"")
 
 
 class Connection:
@@ -156,7 +144,7 @@ class Connection:
         self._hub = hub
         self._subscriber = subscriber
         self._operations = operations if operations is not None else OPERATIONS
-        self._subscriptions: set[tuple[str, int]] = set()  # channel, market number; ("orders", 0)
+        self._subscriptions: set[Key] = set()
         self._principal: Principal | None = None
         self._account: int | None = None
         self._underway: set[asyncio.Task[None]] = set()
@@ -203,6 +191,7 @@ class Connection:
 
     def ended(self) -> None:
         """The connection is gone."""
+        self._subscriptions.clear()
         for call in self.on_end:
             call()
 
@@ -213,33 +202,56 @@ class Connection:
         self._exchange.access.require(self._principal, permission)
         return self._principal
 
-    def subscribe(self, message: bytes) -> None:
-        """Send a channel from now on: the acknowledgement, a snapshot, updates."""
-        operation = decode(message, _channel)
-        if operation.channel == "orders":
-            account = self.principal("read").account
-            self._add("orders", 0)
-            self._acknowledge(operation, {})
-            self._hub.subscribe_orders(self._subscriber, account)
-            return
-        market = self._public(operation)
-        assert operation.channel is not None
-        self._add(operation.channel, market.number)
-        self._acknowledge(operation, {})
-        self._hub.subscribe(self._subscriber, operation.channel, market)
+    def subscribe(self, message: bytes) -> Awaitable[None] | None:
+        """Send a channel from now on: the acknowledgement, then a snapshot or what was missed, then updates."""
+        operation = decode(message, _subscribe)
+        if operation.channel == ORDERS[0]:
+            return self._begin(operation, ORDERS, None, self.principal("read").account)
+        key, market = self._public(operation)
+        return self._begin(operation, key, market, 0)
+
+    def _begin(self, operation: Subscribe, key: Key, market: Market | None, account: int) -> Awaitable[None] | None:
+        if len(self._subscriptions) >= SUBSCRIPTIONS_MAX and key not in self._subscriptions:
+            limit = str(SUBSCRIPTIONS_MAX)
+            detail = f"a connection has at most {limit} subscriptions"
+            raise refuse(EdgeReason.OVERLOADED, detail, field="channel", limit=limit)
+        self._subscriptions.add(key)
+        beginning = self._hub.subscribe(
+            Subscription(
+                subscriber=self._subscriber,
+                channel=key[0],
+                market=market,
+                interval=key[2],
+                account=account,
+                resume_from=operation.resume_from,
+                acknowledge=lambda answer: self._acknowledge(operation, answer),
+                is_wanted=lambda: key in self._subscriptions,
+            )
+        )
+        return beginning and self._finish_beginning(beginning, key)
+
+    async def _finish_beginning(self, beginning: Awaitable[None], key: Key) -> None:
+        try:
+            await beginning
+        except CannotFollow as error:
+            self._subscriptions.discard(key)
+            raise refuse(EdgeReason.UNAVAILABLE, str(error), retry_after_s=2) from None
 
     def unsubscribe(self, message: bytes) -> Answer:
         """Send no more of a channel."""
-        operation = decode(message, _channel)
-        if operation.channel == "orders":
-            self._hub.unsubscribe_orders(self._subscriber, self.principal(None).account)
-            self._subscriptions.discard(("orders", 0))
+        operation = decode(message, _subscribe)
+        if operation.channel == ORDERS[0]:
+            self._leave_orders(self.principal(None).account)
         else:
-            market = self._public(operation)
-            assert operation.channel is not None
-            self._hub.unsubscribe(self._subscriber, operation.channel, market)
-            self._subscriptions.discard((operation.channel, market.number))
+            key, market = self._public(operation)
+            self._subscriptions.discard(key)
+            self._hub.unsubscribe(self._subscriber, key[0], market, key[2])
         return {}
+
+    def _leave_orders(self, account: int) -> None:
+        if ORDERS in self._subscriptions:
+            self._subscriptions.discard(ORDERS)
+            self._hub.unsubscribe_orders(self._subscriber, account)
 
     def authenticate(self, message: bytes) -> Answer:
         """Take who this is, for as long as the token or the key is good."""
@@ -270,9 +282,7 @@ class Connection:
                 raise refuse(EdgeReason.TOKEN_EXPIRED, detail)
             self._exchange.access.check(self._principal)
         except Refused as refused:
-            if ("orders", 0) in self._subscriptions:
-                self._hub.unsubscribe_orders(self._subscriber, self._principal.account)
-                self._subscriptions.discard(("orders", 0))
+            self._leave_orders(self._principal.account)
             self._principal = self._account = None
             self._answer_error(Head(""), refused)
 
@@ -280,24 +290,20 @@ class Connection:
         """Send a message to this client alone."""
         self._subscriber.send(encode(message))
 
-    def _public(self, operation: Channel) -> Market:
-        if operation.channel not in PUBLIC_CHANNELS:
-            limit = ", ".join((*PUBLIC_CHANNELS, "orders"))
-            given = (operation.channel or "")[:40]
-            raise refuse(
-                EdgeReason.FIELD_INVALID, f"channel {given!r} is not one of {limit}", field="channel", limit=limit
-            )
-        return self._exchange.catalogue.market(operation.symbol)
+    def _public(self, operation: Subscribe) -> tuple[Key, Market]:
+        channel, interval = operation.channel or "", operation.interval
+        if channel not in PUBLIC_CHANNELS:
+            limit = ", ".join((*PUBLIC_CHANNELS, ORDERS[0]))
+            detail = f"channel {channel[:40]!r} is not one of {limit}"
+            raise refuse(EdgeReason.FIELD_INVALID, detail, field="channel", limit=limit)
+        if (channel == "candles") != (interval is not None) or interval not in (None, *INTERVAL_MINUTES):
+            limit = ", ".join(INTERVAL_MINUTES)
+            detail = f"candles have an interval, one of {limit}; other channels have none"
+            raise refuse(EdgeReason.FIELD_INVALID, detail, field="interval", limit=limit)
+        market = self._exchange.catalogue.market(operation.symbol)
+        return (channel, market.number, interval or ""), market
 
-    def _add(self, channel: str, market_number: int) -> None:
-        if len(self._subscriptions) >= SUBSCRIPTIONS_MAX and (channel, market_number) not in self._subscriptions:
-            limit = str(SUBSCRIPTIONS_MAX)
-            raise refuse(
-                EdgeReason.OVERLOADED, f"a connection has at most {limit} subscriptions", field="channel", limit=limit
-            )
-        self._subscriptions.add((channel, market_number))
-
-    def _acknowledge(self, head: Head | Channel, answer: Answer | None) -> None:
+    def _acknowledge(self, head: Head | Subscribe, answer: Answer | None) -> None:
         if answer is not None:
             self.send({"type": "ack", "id": head.id, "op": head.op} | answer)
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import asyncpg
 
+from engine.matching import Shard
 from exchange.contracts.catalogue import Catalogue
 from exchange.contracts.refusals import EdgeReason, refuse
 from exchange.history.past import Connection, NotYet, Past
@@ -33,10 +34,11 @@ WAITING_MAX = 16  # questions of a kind; at the bound: refused with OVERLOADED
 ANSWER_TIMEOUT_S = 20.0  # then: refused with UNAVAILABLE, while the child goes on and keeps what it finds
 STOP_TIMEOUT_S = 5.0
 NICENESS = 10
-LINE_BYTES_MAX = 1024 * 1024
+LINE_BYTES_MAX = 64 * 1024 * 1024  # a book of a million orders
 FAILED: dict[str, Any] = {}  # what is told where nothing can be
 
 Levels = list[tuple[int, int]]
+Order = tuple[int, int, int, int]
 Question = tuple[str, int, int, int]  # what is asked, the sequence, and two numbers that say about what
 
 
@@ -68,6 +70,15 @@ class HistoryProcess:
         """Return (timestamp_ns, {asset: (available, held)}) of an account after an entry. Raises as ``book``."""
         answer = await self._ask(("balances", sequence, account, 0))
         return answer["timestamp_ns"], {asset: (available, held) for asset, available, held in answer["balances"]}
+
+    async def orders(self, market: int, sequence: int) -> tuple[int, list[Order]] | None:
+        """Return (mode, orders) of a market's book after an entry; None where the market was not defined yet.
+
+        An order is (order_id, side, price_ticks, visible_lots); bids, then asks, each in the order in which they would
+        trade. Raises as ``book``.
+        """
+        answer = await self._ask(("orders", sequence, market, 0))
+        return None if answer["orders"] is None else (answer["mode"], answer["orders"])
 
     async def close(self) -> None:
         """Stop the child. Who still waits is refused."""
@@ -183,11 +194,27 @@ class _Answering:
         if what == "balances":
             owned = ((asset, *shard.balance(subject, asset)) for asset in Catalogue(shard.definitions()).assets)
             return told | {"balances": [balance for balance in owned if any(balance[1:])]}
+        if what == "orders":
+            return told | _visible_orders(shard, subject)
         try:
             bids, asks = shard.depth(subject, levels)
         except KeyError:
             return told | {"bids": None}
         return told | {"bids": [level[:2] for level in bids], "asks": [level[:2] for level in asks]}
+
+
+def _visible_orders(shard: Shard, market: int) -> dict[str, Any]:
+    """A market's book, order by order, as everybody may see it."""
+    try:
+        book = shard.book(market)
+    except KeyError:
+        return {"orders": None}
+    orders = []
+    for order_id, _, side, price_ticks, remaining_lots, _ in book:
+        order = shard.order(order_id)
+        assert order is not None, "it is in the book"
+        orders.append((order_id, side, price_ticks, order.visible_lots if order.display_lots else remaining_lots))
+    return {"mode": shard.state(market).mode, "orders": orders}
 
 
 async def _serve(dsn: str, shard: int, snapshots_kept: int) -> None:

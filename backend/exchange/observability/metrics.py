@@ -79,6 +79,25 @@ BOOK_DEPTH_LEVELS = Gauge(
     registry=REGISTRY,
 )
 STREAM_SUBSCRIBERS = Gauge("exchange_stream_subscribers", "WebSocket subscriptions", registry=REGISTRY)
+STREAM_CONNECTIONS = Gauge("exchange_stream_connections", "WebSocket connections", registry=REGISTRY)
+STREAM_CONFLATED = Counter(
+    "exchange_stream_conflated_total", "Updates that became a part of a later one", registry=REGISTRY
+)
+STREAM_SLOW_CONSUMERS = Counter(
+    "exchange_stream_slow_consumers_total",
+    "Connections ended because their client did not read",
+    ["cause"],
+    registry=REGISTRY,
+)
+STREAM_RESUMES = Counter(
+    "exchange_stream_resumes_total", "Subscriptions that asked for what they missed", ["outcome"], registry=REGISTRY
+)
+STREAM_ROUND_SECONDS = Histogram(
+    "exchange_stream_round_seconds",
+    "From something to tell until every subscriber's turn was",
+    buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
+    registry=REGISTRY,
+)
 
 DATABASE_QUERY_SECONDS = Histogram(
     "database_query_seconds", "SQL statements", buckets=_REQUEST_BUCKETS, registry=REGISTRY

@@ -45,16 +45,16 @@ class TablesAt:
         rows = await self._connection.fetch(query, self._shard)
         return [OrderState(**dict(row) | {name: int(row[name]) for name in _TOTALS}) for row in rows]
 
-    async def minutes(self, since_ns: int) -> dict[int, list[tuple[int, int, int, int, int, int]]]:
-        """By market, (opened_ns, open, high, low, close, volume_lots) of the minutes since then, oldest first."""
+    async def minutes(self, since_ns: int) -> dict[int, list[tuple[int, int, int, int, int, int, int]]]:
+        """By market, (opened_ns, open, high, low, close, volume_lots, trades) of minutes since then, oldest first."""
         rows = await self._connection.fetch(
-            "SELECT market, opened_ns, open_ticks, high_ticks, low_ticks, close_ticks, volume_lots FROM candles_1m "
-            "WHERE shard = $1 AND opened_ns >= $2 ORDER BY market, opened_ns",
+            "SELECT market, opened_ns, open_ticks, high_ticks, low_ticks, close_ticks, volume_lots, trades "
+            "FROM candles_1m WHERE shard = $1 AND opened_ns >= $2 ORDER BY market, opened_ns",
             self._shard, since_ns,
         )  # fmt: skip
-        by_market: dict[int, list[tuple[int, int, int, int, int, int]]] = {}
-        for market, *minute, volume_lots in rows:
-            by_market.setdefault(market, []).append((*minute, int(volume_lots)))
+        by_market: dict[int, list[tuple[int, int, int, int, int, int, int]]] = {}
+        for market, *minute, volume_lots, trades in rows:
+            by_market.setdefault(market, []).append((*minute, int(volume_lots), trades))
         return by_market
 
     async def latest_trades(self, market: int, limit: int) -> list[tuple[Entry, int]]:

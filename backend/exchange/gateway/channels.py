@@ -1,0 +1,213 @@
+"""Channels: streams of messages with the sequence that each includes, and that of the message before.
+
+A channel has its last messages; a subscriber has the sequence that it holds, and takes what is newer when it can. So a
+message is made and kept once, whoever and however many listen. A *log* gives every message that came since; a
+*conflated* channel is a state, and gives one update from what the subscriber holds to what is now. Who holds something
+older than what is kept has missed something: a log ends the connection, a conflated channel sends a new snapshot. Who
+comes back soon resumes here; later, from the journal (hub.py).
+"""
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from exchange.gateway.subscriber import Message, Subscriber, encode
+from exchange.observability import metrics
+
+KEPT_MESSAGES = 4_000  # of a channel; at the bound the oldest is forgotten
+KEPT_BYTES = 4 * 1024 * 1024  # of a public log
+KEPT_PRIVATE_BYTES = 512 * 1024  # of an account's
+KEPT_CHANGES = 4_000  # of a conflated channel, in all its updates: beyond it a snapshot is cheaper
+SHARED_MAX = 64  # joined messages that wait for others at the same sequence
+SHARED_BYTES = 64 * 1024  # each; larger ones are made for each anew
+
+
+class Channel(ABC):
+    """What both kinds have: a sequence, who listens, and a snapshot made once for all who ask at the same time.
+
+    ``snapshot`` gives the content of a snapshot as of the channel's sequence; it may take newer state first.
+    ``when_told`` is called with every update.
+    """
+
+    def __init__(
+        self, head: Message, sequence: int, snapshot: Callable[[], Message], when_told: "Callable[[Channel], None]"
+    ) -> None:
+        self._head = head
+        self._snapshot_content = snapshot
+        self._when_told = when_told
+        self._snapshot: tuple[int, bytes] = (-1, b"")
+        self._newer: dict[int, bytes] = {}  # by the sequence that they go on from
+        self._floor = sequence  # what is kept leads from there to the sequence
+        self.sequence = sequence
+        self.subscribers: dict[Subscriber, int] = {}  # and the sequence that each holds
+
+    def begin(self, subscriber: Subscriber) -> None:
+        """Send a snapshot, and updates from then on."""
+        self.go_on(subscriber, self.snapshot())
+
+    def keeps(self, sequence: int) -> bool:
+        """Whether what came after a sequence is here."""
+        return sequence >= self._floor
+
+    def resume(self, subscriber: Subscriber, sequence: int) -> None:
+        """Send what came after a sequence that is kept, and updates from then on."""
+        self.go_on(subscriber, self._after(sequence))
+
+    def go_on(self, subscriber: Subscriber, begun: bytes) -> None:
+        """Send frames that lead to the channel's sequence, and updates from then on."""
+        if begun:
+            subscriber.send(begun)
+        self.subscribers[subscriber] = self.sequence
+        subscriber.forget(self)
+
+    def leave(self, subscriber: Subscriber) -> None:
+        """Send no more."""
+        self.subscribers.pop(subscriber, None)
+        subscriber.forget(self)
+
+    def newer(self, subscriber: Subscriber) -> bytes:
+        """Return frames with what the subscriber does not have yet, maybe none, and take them as told."""
+        held = self.subscribers.get(subscriber, self.sequence)
+        frames = self._after(held) if self.keeps(held) else self._too_late(subscriber)
+        if subscriber in self.subscribers:
+            self.subscribers[subscriber] = self.sequence
+        return frames
+
+    def advance(self, sequence: int) -> None:
+        """Pass over what nobody listens to."""
+        self.sequence = self._floor = sequence
+        self._newer.clear()
+        self._forget_all()
+
+    def snapshot(self) -> bytes:
+        """The whole state at the sequence of the last message, as a frame."""
+        if self._snapshot[0] != self.sequence:
+            content = self._snapshot_content()
+            head = {"type": "snapshot"} | self._head | {"sequence": self.sequence}
+            self._snapshot = self.sequence, encode(head | content)
+        return self._snapshot[1]
+
+    def frame(self, sequence: int, prev_sequence: int, content: Message) -> bytes:
+        """An update that leads from one sequence to another."""
+        return encode(
+            {"type": "update"} | self._head | {"sequence": sequence, "prev_sequence": prev_sequence} | content
+        )
+
+    def _told(self, sequence: int) -> None:
+        self.sequence = sequence
+        self._newer.clear()
+        self._when_told(self)
+
+    def _after(self, sequence: int) -> bytes:
+        if sequence >= self.sequence:
+            return b""
+        frames = self._newer.get(sequence)
+        if frames is None:
+            frames = self._make(sequence)
+            if len(frames) <= SHARED_BYTES and len(self._newer) < SHARED_MAX:
+                self._newer[sequence] = frames
+        return frames
+
+    @abstractmethod
+    def _make(self, sequence: int) -> bytes:
+        """Frames that lead from a sequence that is not before the floor to the channel's."""
+
+    @abstractmethod
+    def _too_late(self, subscriber: Subscriber) -> bytes:
+        """What a subscriber gets that holds something older than what is kept."""
+
+    @abstractmethod
+    def _forget_all(self) -> None: ...
+
+
+class Log(Channel):
+    """Everybody gets every message."""
+
+    def __init__(
+        self,
+        head: Message,
+        sequence: int,
+        snapshot: Callable[[], Message],
+        when_told: Callable[[Channel], None],
+        kept_bytes: int = KEPT_BYTES,
+    ) -> None:
+        super().__init__(head, sequence, snapshot, when_told)
+        self._kept: deque[tuple[int, bytes]] = deque()
+        self._bytes = 0
+        self._bytes_max = kept_bytes
+
+    def update(self, sequence: int, content: Message) -> None:
+        """Tell a message."""
+        frame = self.frame(sequence, self.sequence, content)
+        self._kept.append((sequence, frame))
+        self._bytes += len(frame)
+        while len(self._kept) > 1 and (self._bytes > self._bytes_max or len(self._kept) > KEPT_MESSAGES):
+            self._floor, dropped = self._kept.popleft()
+            self._bytes -= len(dropped)
+        self._told(sequence)
+
+    def _make(self, sequence: int) -> bytes:
+        frames = []
+        for at, frame in reversed(self._kept):
+            if at <= sequence:
+                break
+            frames.append(frame)
+        return b"".join(reversed(frames))
+
+    def _too_late(self, subscriber: Subscriber) -> bytes:
+        name = self._head["channel"]
+        subscriber.lose("overflow", f"slow consumer: more than {len(self._kept)} messages of {name} were not read")
+        return b""
+
+    def _forget_all(self) -> None:
+        self._kept.clear()
+        self._bytes = 0
+
+
+class Conflated(Channel):
+    """A state. An update says what became of which parts of it, so that later ones replace earlier ones.
+
+    ``content`` makes the content of a message of what one update told, or several together.
+    """
+
+    def __init__(
+        self,
+        head: Message,
+        sequence: int,
+        snapshot: Callable[[], Message],
+        when_told: Callable[[Channel], None],
+        content: Callable[[dict[Any, Any]], Message],
+    ) -> None:
+        super().__init__(head, sequence, snapshot, when_told)
+        self._content = content
+        self._kept: deque[tuple[int, Mapping[Any, Any]]] = deque()
+        self._changes = 0
+
+    def update(self, sequence: int, changes: Mapping[Any, Any]) -> None:
+        """Tell what changed since the last update."""
+        self._kept.append((sequence, changes))
+        self._changes += len(changes)
+        while len(self._kept) > 1 and (self._changes > KEPT_CHANGES or len(self._kept) > KEPT_MESSAGES):
+            self._floor, dropped = self._kept.popleft()
+            self._changes -= len(dropped)
+        self._told(sequence)
+
+    def _make(self, sequence: int) -> bytes:
+        steps = []
+        for at, changes in reversed(self._kept):
+            if at <= sequence:
+                break
+            steps.append(changes)
+        merged: dict[Any, Any] = {}
+        for changes in reversed(steps):
+            merged.update(changes)
+        metrics.STREAM_CONFLATED.inc(len(steps) - 1)
+        return self.frame(self.sequence, sequence, self._content(merged))
+
+    def _too_late(self, subscriber: Subscriber) -> bytes:
+        return self.snapshot()
+
+    def _forget_all(self) -> None:
+        self._kept.clear()
+        self._changes = 0

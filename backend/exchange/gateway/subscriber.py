@@ -1,0 +1,142 @@
+"""One connection's outgoing messages: in order, bounded, at its own pace.
+
+    answers, the beginning of a channel ──> frames, first in first out: bounded
+    channels                            ──> a mark that there is something newer: the messages are the channel's
+    heartbeat                           ──> a mark
+
+What is marked is taken from the channel when it can be written (channels.py), so however slow a client is, nothing
+piles up for it. When its answers overflow, when a channel does not have any more what it missed, or when its socket
+takes nothing for a while, the connection is closed and told why. Nobody else notices: frames are shared, and writing is
+never waited for.
+"""
+
+import asyncio
+import time
+from typing import Any, Protocol
+
+import msgspec
+
+from exchange.gateway.websocket import frame
+from exchange.observability import metrics
+
+BUFFER_FRAMES = 1_000  # of answers that wait; at the bound: disconnected
+BUFFER_BYTES = 1024 * 1024  # that wait before another one is taken; at the bound: disconnected
+STALLED_S = 10.0  # so long may a socket take nothing while something waits; then: disconnected
+SLOW_CONSUMER = 4008
+
+Message = dict[str, Any]
+
+
+def encode(message: Message) -> bytes:
+    """Return a message as a frame, ready for any number of connections."""
+    return frame(msgspec.json.encode(message))
+
+
+class Socket(Protocol):
+    """Where frames are written (websocket.py)."""
+
+    @property
+    def is_open(self) -> bool: ...
+
+    @property
+    def has_room(self) -> bool: ...
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that were written and did not leave yet."""
+
+    def write(self, frames: bytes) -> None: ...
+
+    def close(self, code: int, reason: str) -> None: ...
+
+
+class Source(Protocol):
+    """A channel, as a subscriber sees it."""
+
+    def newer(self, subscriber: "Subscriber") -> bytes:
+        """Return frames with what the subscriber does not have yet, maybe none, and take them as told."""
+
+
+class Subscriber:
+    """See the module."""
+
+    def __init__(self, socket: Socket) -> None:
+        self._socket = socket
+        self._frames: list[bytes] = []
+        self._bytes = 0
+        self._newer: dict[Source, None] = {}
+        self._heartbeat = b""
+        self._flushing: asyncio.Handle | None = None
+        self._stalled: tuple[int, float] | None = None  # bytes unsent, since when it is so many
+
+    def send(self, frames: bytes) -> None:
+        """Write in this turn of the loop: an answer, or the beginning of a channel."""
+        if not self._socket.is_open:
+            return
+        if self._bytes >= BUFFER_BYTES or len(self._frames) >= BUFFER_FRAMES:
+            self.lose("buffer", f"slow consumer: {len(self._frames)} answers were not read")
+            return
+        self._frames.append(frames)
+        self._bytes += len(frames)
+        self.flush_soon()
+
+    def mark(self, channel: Source) -> None:
+        """There is something newer on a channel: it is taken with the next flush."""
+        self._newer[channel] = None
+
+    def forget(self, channel: Source) -> None:
+        """Take nothing more from a channel."""
+        self._newer.pop(channel, None)
+
+    def beat(self, heartbeat: bytes) -> None:
+        """Write a heartbeat behind all else with the next flush; of several that wait the last one."""
+        self._heartbeat = heartbeat
+
+    def flush_soon(self) -> None:
+        """Flush in this turn of the loop."""
+        if self._flushing is None:
+            self._flushing = asyncio.get_running_loop().call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Write what waits, if the socket has room; when it has room again, this is called again."""
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
+        if not self._socket.has_room or not self._socket.is_open:
+            return
+        frames, self._frames, self._bytes = self._frames, [], 0
+        if self._newer:
+            newer, self._newer = self._newer, {}
+            frames += [channel.newer(self) for channel in newer]
+        if self._heartbeat:
+            frames.append(self._heartbeat)
+            self._heartbeat = b""
+        written = b"".join(frames) if len(frames) > 1 else frames[0] if frames else b""
+        if written:
+            self._socket.write(written)
+
+    def look(self) -> None:
+        """Called now and then: end a connection that takes nothing."""
+        if self._socket.has_room:
+            self._stalled = None
+        elif self._stalled is None or self._stalled[0] != self._socket.unsent:
+            self._stalled = self._socket.unsent, time.monotonic()
+        elif time.monotonic() - self._stalled[1] > STALLED_S:
+            self.lose("stalled", f"slow consumer: nothing was read for {STALLED_S:.0f} s")
+
+    def lose(self, cause: str, reason: str) -> None:
+        """End the connection because its client is too slow."""
+        if self._socket.is_open:
+            metrics.STREAM_SLOW_CONSUMERS.labels(cause).inc()
+            self._drop()
+            self._socket.close(SLOW_CONSUMER, reason)
+
+    def close(self, code: int, reason: str) -> None:
+        """End the connection behind what waits, as far as that can be written."""
+        self.flush()
+        self._drop()
+        self._socket.close(code, reason)
+
+    def _drop(self) -> None:
+        self._frames, self._bytes, self._heartbeat = [], 0, b""
+        self._newer.clear()

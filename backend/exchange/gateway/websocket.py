@@ -1,0 +1,202 @@
+"""The WebSocket as the streams need it: frames made once and written to many, and nothing that can grow.
+
+Uvicorn's protocol does the handshake and the keepalive. After that the endpoint takes over (``StreamSocket.begin``):
+incoming frames are read here, outgoing ones are bytes that were framed before (``frame``) and go to the transport as
+they are. The transport holds little (WRITE_BUFFER_BYTES, and so much again in the kernel); while it is full nothing is
+written, and the owner is called when it has room again.
+"""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame, Opcode
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # a platform without the compiled part
+    from websockets.utils import apply_mask
+
+EXTENSION = "exchange.stream_socket"  # where the endpoint finds the socket in its scope
+MESSAGE_BYTES_MAX = 64 * 1024  # received; beyond it the connection is closed with 1009
+WRITE_BUFFER_BYTES = 64 * 1024
+KERNEL_BUFFER_BYTES = 256 * 1024
+FRAMES_A_TURN = 64  # received; then everybody else has a turn
+CLOSE_TIMEOUT_S = 5.0  # for the peer's answer to a close, and for what was written before it
+
+_TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x1, 0x2, 0x8, 0x9, 0xA
+_FINAL, _MASKED = 0x80, 0x80
+
+
+def frame(payload: bytes, opcode: int = _TEXT) -> bytes:
+    """Return a whole message as a server sends it: the same bytes for everybody."""
+    length = len(payload)
+    if length < 126:
+        return bytes((_FINAL | opcode, length)) + payload
+    if length < 65_536:
+        return struct.pack("!BBH", _FINAL | opcode, 126, length) + payload
+    return struct.pack("!BBQ", _FINAL | opcode, 127, length) + payload
+
+
+class StreamSocket(WebSocketsSansIOProtocol):
+    """A connection. Until ``begin`` it is uvicorn's, and serves any ASGI endpoint."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._take: Callable[[bytes], None] | None = None
+        self._has_room: Callable[[], None] = lambda: None
+        self._received = b""
+        self._parts: list[bytes] = []  # of a message in several frames
+        self._parts_bytes = 0
+        self.ended: asyncio.Future[None] = self.loop.create_future()
+
+    def handle_connect(self, event: Any) -> None:
+        super().handle_connect(event)
+        if not self.close_sent:
+            extensions: dict[str, Any] = self.scope["extensions"]
+            extensions[EXTENSION] = self
+
+    # What the endpoint calls
+
+    def begin(self, take: Callable[[bytes], None], has_room: Callable[[], None]) -> None:
+        """Take over: call ``take`` with every message, and ``has_room`` when writing is possible again."""
+        self._take, self._has_room = take, has_room
+        self.transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        raw = self.transport.get_extra_info("socket")
+        if raw is not None:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER_BYTES)
+
+    @property
+    def is_open(self) -> bool:
+        return not (self.close_sent or self.disconnected or self.transport.is_closing())
+
+    @property
+    def has_room(self) -> bool:
+        """Whether something can be written now."""
+        return self.writable.is_set()
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that the transport holds."""
+        return self.transport.get_write_buffer_size()
+
+    def write(self, frames: bytes) -> None:
+        """Write whole frames, if it is open."""
+        if self.is_open:
+            self.transport.write(frames)
+
+    def close(self, code: int, reason: str) -> None:
+        """Say good-bye, behind what was written, and see to it that the connection ends."""
+        if not self.is_open:
+            return
+        self.transport.write(frame(struct.pack("!H", code) + reason.encode()[:123], _CLOSE))
+        self.close_sent = True
+        self.stop_keepalive()
+        self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(CLOSE_TIMEOUT_S, self.transport.abort)
+
+    # What the transport calls
+
+    def data_received(self, data: bytes) -> None:
+        if self._take is None:
+            super().data_received(data)
+        else:
+            self._received += data
+            self._read_frames()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._has_room()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def keepalive_timeout(self) -> None:
+        self.close(1011, "keepalive ping timeout")
+
+    def shutdown(self) -> None:
+        if self._take is None:
+            super().shutdown()
+        else:
+            self.close(1012, "the exchange is restarting")  # where it was not told yet
+
+    # Incoming frames
+
+    def _read_frames(self) -> None:
+        """Take what has arrived, at most so much a turn: nobody keeps the others waiting by sending a lot."""
+        data, position = self._received, 0
+        for _ in range(FRAMES_A_TURN):
+            end = self._read_frame(data, position)
+            if end == position:
+                break
+            position = end
+        else:
+            self._received = data[position:]
+            if not self.transport.is_closing():
+                self.transport.pause_reading()
+                self.loop.call_soon(self._go_on)
+            return
+        self._received = data[position:]
+
+    def _go_on(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+            self._read_frames()
+
+    def _read_frame(self, data: bytes, position: int) -> int:
+        """Take the frame that begins there; return where the next one does, the same place while it is not whole."""
+        if len(data) - position < 2 or self.transport.is_closing():
+            return position
+        first, second = data[position], data[position + 1]
+        length, start = second & 0x7F, position + 2
+        if length >= 126:
+            size = 2 if length == 126 else 8
+            if len(data) - start < size:
+                return position
+            length, start = int.from_bytes(data[start : start + size]), start + size
+        if not second & _MASKED or first & 0x70:
+            self.close(1002, "the frame is none that a client may send")
+            return len(data)
+        if length + self._parts_bytes > MESSAGE_BYTES_MAX:
+            self.close(1009, f"a message must have at most {MESSAGE_BYTES_MAX} bytes")
+            return len(data)
+        end = start + 4 + length
+        if len(data) < end:
+            return position
+        self._take_frame(first, apply_mask(data[start + 4 : end], data[start : start + 4]))
+        return end
+
+    def _take_frame(self, first: int, payload: bytes) -> None:
+        opcode = first & 0x0F
+        if opcode in (_CLOSE, _PING, _PONG) and first & _FINAL and len(payload) < 126:
+            self._control(opcode, payload)
+        elif self.close_sent:
+            return  # nothing is taken any more, only the peer's good-bye is waited for
+        elif opcode > _BINARY or (opcode != 0) == bool(self._parts):
+            self.close(1002, "the frame does not follow the one before")
+        elif first & _FINAL:
+            parts, self._parts, self._parts_bytes = self._parts, [], 0
+            assert self._take is not None
+            self._take(b"".join((*parts, payload)))
+        else:
+            self._parts.append(payload or b"")
+            self._parts_bytes += len(payload) + 1  # so that empty parts end too
+
+    def _control(self, opcode: int, payload: bytes) -> None:
+        if opcode == _PING:
+            if self.has_room:  # who does not read has no use for an answer
+                self.write(frame(payload, _PONG))
+        elif opcode == _PONG:
+            self.handle_pong(Frame(Opcode.PONG, payload))
+        else:
+            if self.is_open:
+                self.transport.write(frame(payload[:2], _CLOSE))
+                self.close_sent = True
+            self.stop_keepalive()
+            self.transport.close()
+            self.close_timer = self.close_timer or self.loop.call_later(CLOSE_TIMEOUT_S, self.transport.abort)
