@@ -53,7 +53,7 @@ export interface ChannelMessages {
 
 /** Everything that the server may send, as far as the stream itself has to know it. */
 export interface ServerMessage {
-  readonly type: "snapshot" | "update" | "ack" | "error" | "heartbeat";
+  readonly type: "snapshot" | "update" | "ack" | "error" | "heartbeat" | "shutdown";
   readonly id?: number;
   readonly channel?: Channel;
   readonly symbol?: string;
@@ -61,4 +61,6 @@ export interface ServerMessage {
   readonly prev_sequence?: number;
   readonly reason?: string;
   readonly detail?: string;
+  /** shutdown: when to connect again; each client is told another time. */
+  readonly reconnect_after_ms?: number;
 }

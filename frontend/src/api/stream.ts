@@ -60,6 +60,8 @@ export class Stream {
   #open = false;
   #status: StreamStatus = "idle";
   #attempts = 0;
+  /** What the exchange asked for before it ended the connection. */
+  #reconnectAfterMs: number | null = null;
   #nextId = 1;
   #tokenShown: string | null = null;
   #reconnectTimer: ReturnType<typeof setTimeout> | undefined;
@@ -170,6 +172,9 @@ export class Stream {
       case "error":
         this.#refused(message);
         break;
+      case "shutdown":
+        this.#reconnectAfterMs = message.reconnect_after_ms ?? null;
+        break;
       case "ack":
       case "heartbeat":
         break;
@@ -233,7 +238,8 @@ export class Stream {
     }
     this.#attempts += 1;
     this.#setStatus("reconnecting");
-    this.#reconnectTimer = setTimeout(() => this.#connect(), this.#backoffMs());
+    this.#reconnectTimer = setTimeout(() => this.#connect(), this.#reconnectAfterMs ?? this.#backoffMs());
+    this.#reconnectAfterMs = null;
   }
 
   #backoffMs(): number {

@@ -119,6 +119,16 @@ describe("connection", () => {
     expect(random).toHaveBeenCalledTimes(9);
   });
 
+  test("an exchange that shuts down says when to come back", () => {
+    const { socket } = following();
+    socket.say({ type: "shutdown", reason: "the exchange is restarting", reconnect_after_ms: 2_345, sequence: 10 });
+    socket.lose();
+    vi.advanceTimersByTime(2_344);
+    expect(FakeSocket.made).toHaveLength(1);
+    vi.advanceTimersByTime(1);
+    expect(FakeSocket.made).toHaveLength(2);
+  });
+
   test("silence longer than three heartbeats counts as a lost connection", () => {
     const { socket } = following();
     socket.say(depth(10, null));
