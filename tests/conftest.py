@@ -1,19 +1,24 @@
 """Fixtures for tests that need a real, running exchange."""
 
 import itertools
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.support.roles import Cluster
 from tests.support.server import ExchangeServer
 
 _names = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def exchange_server() -> Iterator[ExchangeServer]:
-    """One exchange for all tests that do not stop it. Use accounts of your own."""
-    server = ExchangeServer()
+def exchange_server() -> Iterator[ExchangeServer | Cluster]:
+    """One exchange for all tests that do not stop it. Use accounts of your own.
+
+    With EXCHANGE_ROLES=apart it is one whose roles run apart.
+    """
+    server = Cluster() if os.environ.get("EXCHANGE_ROLES") == "apart" else ExchangeServer()
     try:
         yield server.start()
     finally:

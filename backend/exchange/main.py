@@ -5,13 +5,15 @@ settings ─> database ─> projections ─> corridor ─> hub ─> gateway (Fas
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import uvicorn
 from starlette.routing import WebSocketRoute
+from starlette.types import ASGIApp
 
 from exchange.corridor.corridor import Corridor
 from exchange.gateway.app import create_app
@@ -38,11 +40,17 @@ SHUTDOWN_TIMEOUT_S = 10
 
 
 @dataclass(kw_only=True)
-class RunningExchange(Exchange):
+class ServedExchange(Exchange):
+    """An exchange that is served from this process, wherever its corridor runs."""
+
+    hub: Hub
+
+
+@dataclass(kw_only=True)
+class RunningExchange(ServedExchange):
     """An exchange whose corridor runs in this process."""
 
     corridor: Corridor
-    hub: Hub
 
     async def until_leading(self) -> None:
         """Return when orders are taken."""
@@ -76,11 +84,7 @@ async def open_exchange(settings: Settings) -> AsyncIterator[RunningExchange]:
         shard=SHARD,
         hub=hub,
     )
-    tasks = [
-        asyncio.create_task(corridor.run(), name="corridor"),
-        asyncio.create_task(hub.run(), name="hub"),
-        asyncio.create_task(exchange.withdrawals.run(lambda: corridor.role == "leader"), name="withdrawals"),
-    ]
+    tasks = [asyncio.create_task(part) for part in (corridor.run(), hub.run(), *leader_jobs(exchange))]
     try:
         yield exchange
     finally:
@@ -93,7 +97,16 @@ async def open_exchange(settings: Settings) -> AsyncIterator[RunningExchange]:
         await database.close()
 
 
-def build_app(exchange: RunningExchange) -> FrontDoor:
+def leader_jobs(exchange: Exchange) -> list[Coroutine[Any, Any, None]]:
+    """What the process that may lead does beside taking commands, while it leads."""
+
+    def leads() -> bool:
+        return exchange.corridor.role == "leader"
+
+    return [exchange.withdrawals.run(leads)]
+
+
+def build_app(exchange: ServedExchange) -> FrontDoor:
     """Return the whole HTTP and WebSocket edge."""
     app = create_app(exchange)
     entry = OrderEntry(exchange, app.state.queries)
@@ -107,15 +120,14 @@ def build_app(exchange: RunningExchange) -> FrontDoor:
 class Server(uvicorn.Server):
     """Uvicorn that says good-bye to stream clients before it waits for them."""
 
-    def __init__(self, exchange: RunningExchange, app: FrontDoor) -> None:
-        settings = exchange.settings
+    def __init__(self, settings: Settings, app: ASGIApp, hub: Hub | None = None) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
                 host=settings.host,
                 port=settings.port,
                 loop="none",  # the caller's
-                http=partial(ExchangeProtocol, app),  # type: ignore[arg-type]
+                http=partial(ExchangeProtocol, app) if isinstance(app, FrontDoor) else "httptools",  # type: ignore[arg-type]
                 ws=StreamSocket,
                 ws_max_size=MESSAGE_BYTES_MAX,
                 ws_per_message_deflate=False,
@@ -125,7 +137,7 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
             )
         )
-        self._exchange = exchange
+        self._hub = hub
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -133,5 +145,6 @@ class Server(uvicorn.Server):
         yield
 
     async def shutdown(self, sockets: object = None) -> None:
-        self._exchange.hub.close_all(1012, "the exchange is restarting: connect again")
+        if self._hub is not None:
+            self._hub.close_all(1012, "the exchange is restarting: connect again")
         await super().shutdown(sockets)  # type: ignore[arg-type]

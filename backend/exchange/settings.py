@@ -18,6 +18,9 @@ class Port:
 
 PORTS = (
     Port(8080, "exchange-api"),
+    Port(8082, "exchange-engine"),
+    Port(8083, "exchange-projector"),
+    Port(8084, "exchange-publisher"),
     Port(5173, "frontend-development"),
     Port(8050, "surveillance-dashboard"),
     Port(8081, "data-acquisition"),

@@ -206,7 +206,7 @@ async def scene(accounts: int = 32) -> AsyncIterator[Scene]:
     )  # fmt: skip
     exchange.access.state.loaded = True
     leading = asyncio.create_task(corridor.run())
-    server = Server(exchange, build_app(exchange))
+    server = Server(exchange.settings, build_app(exchange), exchange.hub)
     server.config.load()
     await exchange.until_leading()
     made = Scene(exchange, server)

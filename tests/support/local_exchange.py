@@ -102,7 +102,18 @@ class LocalCorridor:
         async with self.turn:
             return self.sequence
 
-    def told(self, account: int) -> int:
+    @property
+    def takes_orders(self) -> bool:
+        return self.role == "leader"
+
+    @property
+    def ready(self) -> bool:
+        return self.role == "leader"
+
+    async def head(self) -> int:
+        return self.sequence
+
+    async def told(self, account: int) -> int:
         return self.told_of.get(account, 0)
 
     def balance(self, account: int, asset: int) -> tuple[int, int]:

@@ -24,7 +24,49 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-class ExchangeServer:
+class ApiClient:
+    """A small synchronous client of the API at ``url``."""
+
+    url: str
+
+    @property
+    def urls(self) -> list[str]:
+        """Of every process that serves the API."""
+        return [self.url]
+
+    def call(
+        self, method: str, path: str, body: Any = None, token: str | None = None, *, raw: bytes | None = None,
+        headers: dict[str, str] | None = None, timeout_s: float = 15, url: str | None = None,
+    ) -> tuple[int, Any]:  # fmt: skip
+        """Return (status, decoded JSON body, or text) of one request."""
+        data = raw if raw is not None else None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request((url or self.url) + path, data=data, method=method)
+        if data is not None:
+            request.add_header("Content-Type", "application/json")
+        if token is not None:
+            request.add_header("Authorization", f"Bearer {token}")
+        for name, value in (headers or {}).items():
+            request.add_header(name, value)
+        try:
+            with urllib.request.urlopen(request, timeout=timeout_s) as answer:
+                return answer.status, _decoded(answer.read(), answer.headers.get("Content-Type", ""))
+        except urllib.error.HTTPError as error:
+            return error.code, _decoded(error.read(), error.headers.get("Content-Type", ""))
+
+    def trader(
+        self, username: str, funds: dict[str, str] | None = None, password: str = "correct horse battery"
+    ) -> str:
+        """Register an account with demo money and return its access token."""
+        status, answer = self.call("POST", "/api/v1/auth/register", {"username": username, "password": password})
+        assert status == 201, answer
+        token: str = answer["access_token"]
+        for asset, amount in (funds or {}).items():
+            status, answer = self.call("POST", "/api/v1/faucet", {"asset": asset, "amount": amount}, token)
+            assert status == 201, answer
+        return token
+
+
+class ExchangeServer(ApiClient):
     """`exchange serve` with a home directory of its own. Start, kill and start again as often as needed."""
 
     def __init__(self, *, demo: bool = False, environ: dict[str, str] | None = None) -> None:
@@ -33,12 +75,12 @@ class ExchangeServer:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.demo = demo
-        self.environ = environ or {}
+        self.environ = {"EXCHANGE_HOME": str(self.home), **(environ or {})}
         self.process: subprocess.Popen[bytes] | None = None
         self.log_path = self.home.with_suffix(".log")
 
     def start(self, *, wait: bool = True) -> "ExchangeServer":
-        environ = {**os.environ, "EXCHANGE_HOME": str(self.home), "EXCHANGE_PORT": str(self.port), **self.environ}
+        environ = {**os.environ, "EXCHANGE_PORT": str(self.port), **self.environ}
         arguments = [sys.executable, "-m", "exchange.cli.main", "serve", *(["--demo"] if self.demo else [])]
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(arguments, env=environ, stdout=log, stderr=log, start_new_session=True)
@@ -85,8 +127,15 @@ class ExchangeServer:
         return self.log_path.read_text(errors="replace")
 
     def demo_password(self) -> str:
+        return self._secret("DEMO_PASSWORD")
+
+    @property
+    def jwt_secret(self) -> str:
+        return self._secret("JWT_SECRET")
+
+    def _secret(self, name: str) -> str:
         secrets: dict[str, str] = json.loads((self.home / "secrets.json").read_text())
-        return secrets["DEMO_PASSWORD"]
+        return secrets[name]
 
     def recovered_digest(self) -> tuple[int, str]:
         """(sequence, digest) that the last start recovered to, from its log."""
@@ -94,39 +143,6 @@ class ExchangeServer:
         assert found, self.log()[-2000:]
         sequence, digest = found[-1]
         return int(sequence), digest
-
-    # A small synchronous client
-
-    def call(
-        self, method: str, path: str, body: Any = None, token: str | None = None, *, raw: bytes | None = None,
-        headers: dict[str, str] | None = None, timeout_s: float = 15,
-    ) -> tuple[int, Any]:  # fmt: skip
-        """Return (status, decoded JSON body, or text) of one request."""
-        data = raw if raw is not None else None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data=data, method=method)
-        if data is not None:
-            request.add_header("Content-Type", "application/json")
-        if token is not None:
-            request.add_header("Authorization", f"Bearer {token}")
-        for name, value in (headers or {}).items():
-            request.add_header(name, value)
-        try:
-            with urllib.request.urlopen(request, timeout=timeout_s) as answer:
-                return answer.status, _decoded(answer.read(), answer.headers.get("Content-Type", ""))
-        except urllib.error.HTTPError as error:
-            return error.code, _decoded(error.read(), error.headers.get("Content-Type", ""))
-
-    def trader(
-        self, username: str, funds: dict[str, str] | None = None, password: str = "correct horse battery"
-    ) -> str:
-        """Register an account with demo money and return its access token."""
-        status, answer = self.call("POST", "/api/v1/auth/register", {"username": username, "password": password})
-        assert status == 201, answer
-        token: str = answer["access_token"]
-        for asset, amount in (funds or {}).items():
-            status, answer = self.call("POST", "/api/v1/faucet", {"asset": asset, "amount": amount}, token)
-            assert status == 201, answer
-        return token
 
 
 def _decoded(body: bytes, content_type: str) -> Any:

@@ -31,7 +31,18 @@ def key_of(exchange: ExchangeServer, token: str, *scopes: str) -> Signer:
     body = {"label": "test", "kind": "hmac", "scopes": list(scopes)}
     status, key = exchange.call("POST", "/api/v1/api-keys", body, token)
     assert status == 201, key
-    return hmac_signer(key["key_id"], key["secret"])
+    signer = hmac_signer(key["key_id"], key["secret"])
+    for url in exchange.urls:  # where roles run apart, another process knows it a moment later
+        _until_known(exchange, url, signer)
+    return signer
+
+
+def _until_known(exchange: ExchangeServer, url: str, signer: Signer) -> None:
+    deadline = time.monotonic() + 15
+    path = "/api/v1/api-keys/self"
+    while exchange.call("GET", path, headers=signer.headers("GET", path), url=url)[0] == 401:
+        assert time.monotonic() < deadline, "the key stays unknown"
+        time.sleep(0.05)
 
 
 def authentication(signer: Signer) -> dict[str, str]:
@@ -123,7 +134,7 @@ async def test_who_loses_access_loses_the_private_channel_and_keeps_the_public_o
 
 def operator(exchange: ExchangeServer, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "exchange.cli.main", "users", *arguments]
-    environ = {**os.environ, "EXCHANGE_HOME": str(exchange.home)}
+    environ = {**os.environ, **exchange.environ}
     return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
 
 

@@ -235,11 +235,10 @@ def test_a_wrong_token_is_refused(exchange_server: ExchangeServer, token: str | 
 
 
 def test_an_expired_token_is_refused(exchange_server: ExchangeServer) -> None:
-    secret = json.loads((exchange_server.home / "secrets.json").read_text())["JWT_SECRET"]
     now = int(time.time())
     claims: dict[str, Any] = {"iss": "exchange", "aud": "exchange-api", "sub": "1000", "sid": "x", "jti": "x"}
     claims |= {"iat": now - 700, "exp": now - 100}
-    token = jwt.encode(claims, secret, algorithm="HS256", headers={"typ": "at+jwt"})
+    token = jwt.encode(claims, exchange_server.jwt_secret, algorithm="HS256", headers={"typ": "at+jwt"})
     status, answer = exchange_server.call("POST", "/api/v1/orders", GOOD, token)
     assert (status, answer["reason"]) == (401, "TOKEN_EXPIRED")
 

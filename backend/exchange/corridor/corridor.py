@@ -124,7 +124,20 @@ class Corridor:
         """The last durable sequence."""
         return self._writer.durable_sequence if self._writer else 0
 
-    def told(self, account: int) -> int:
+    @property
+    def takes_orders(self) -> bool:
+        return self.role == "leader"
+
+    @property
+    def ready(self) -> bool:
+        """Whether reads may be answered: the state is the journal's."""
+        return self.role == "leader"
+
+    async def head(self) -> int:
+        """The last durable sequence."""
+        return self.sequence
+
+    async def told(self, account: int) -> int:
         """The highest sequence that the account was told of; 0 if none."""
         return self._told.of(account)
 
@@ -198,8 +211,8 @@ class Corridor:
     def tell(
         self,
         *,
-        on_term: Callable[[Shard], None],
-        on_changes: Callable[[Changes], None],
+        on_term: Callable[[Shard], None] = lambda shard: None,
+        on_changes: Callable[[Changes], None] = lambda changes: None,
         on_entries: Callable[[Sequence[Entry]], None] = lambda entries: None,
     ) -> None:
         """Name who hears of a new term (the live state is renewed then) and of every durable batch."""

@@ -1,7 +1,7 @@
 """What every request is held against: API keys, ended sessions, frozen accounts, admins. In memory, up to a second old.
 
-A change that this process makes is known to it at once; what others make is read from the tables every POLL_S
-seconds. While the tables cannot be read nothing is forgotten.
+A change that this process makes is known to it at once; what others make is read from the tables when they say so, and
+every POLL_S seconds. While the tables cannot be read nothing is forgotten.
 """
 
 import asyncio
@@ -9,6 +9,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sqlalchemy import select, update
@@ -54,20 +55,22 @@ class AccessState:
         self.frozen: set[int] = set()
         self.admins: dict[int, Admin] = {}  # by account
         self.ended_sessions: dict[str, int] = {}  # session id -> revoked_ns
+        self._hurried = asyncio.Event()
         self.on_change: Callable[[], None] = lambda: None
+        self.on_own_change: Callable[[], None] = lambda: None  # to tell other processes
 
     # What this process does itself
 
     def key_changed(self, key: ApiKey) -> None:
         """A key was made or revoked."""
         self._learn(key)
-        self.on_change()
+        self._changed()
 
     def sessions_ended(self, session_ids: Iterable[str]) -> None:
         """Sessions were revoked: their access tokens are not good any more."""
         now_ns = time.time_ns()
         self.ended_sessions.update(dict.fromkeys(session_ids, now_ns))
-        self.on_change()
+        self._changed()
 
     def account_frozen(self, account: int, frozen: bool) -> None:
         """An account was frozen or thawed."""
@@ -75,7 +78,7 @@ class AccessState:
             self.frozen.add(account)
         else:
             self.frozen.discard(account)
-        self.on_change()
+        self._changed()
 
     def key_used(self, key_id: str) -> None:
         """Note a key's use; it is written with the next look at the tables."""
@@ -91,7 +94,18 @@ class AccessState:
             except (DatabaseUnreachable, SQLAlchemyError, OSError) as error:
                 logger.warning("access state not refreshed: %s", error)
             self.on_change()  # time alone ends access too
-            await asyncio.sleep(POLL_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_S):
+                    await self._hurried.wait()
+            self._hurried.clear()
+
+    def hurry(self) -> None:
+        """Another process has changed something: look now."""
+        self._hurried.set()
+
+    def _changed(self) -> None:
+        self.on_change()
+        self.on_own_change()
 
     async def refresh(self) -> None:
         """Read what has changed, and write which keys were used."""

@@ -18,7 +18,8 @@ from exchange.treasury.sandbox import Sandbox
 from exchange.treasury.transfers import Transfers
 from exchange.treasury.withdrawals import Withdrawals
 
-Role = Literal["leader", "standby", "starting", "halted"]
+#: ``follower``: another process leads, and orders are passed on to it; ``leaderless``: no leader is heard.
+Role = Literal["leader", "standby", "starting", "halted", "follower", "leaderless"]
 Levels = Sequence[tuple[int, int]]  # (price_ticks, quantity_lots), best first
 
 READ_YOUR_WRITES_TIMEOUT_S = 5.0
@@ -33,13 +34,24 @@ class Placing(Protocol):
 
 
 class Corridor(Protocol):
-    """The path of an order. ``sequence`` is the last durable one."""
+    """The path of an order."""
 
     @property
     def role(self) -> Role: ...
 
     @property
-    def sequence(self) -> int: ...
+    def takes_orders(self) -> bool: ...
+
+    @property
+    def ready(self) -> bool:
+        """Whether reads may be answered from here."""
+
+    @property
+    def sequence(self) -> int:
+        """The last durable entry that is known here."""
+
+    async def head(self) -> int:
+        """The last durable entry, whoever leads."""
 
     async def submit(self, command: bytearray) -> Entry:
         """Return when the command is durable. Raises Refused OVERLOADED, UNAVAILABLE or OUTCOME_UNKNOWN."""
@@ -64,8 +76,8 @@ class Corridor(Protocol):
         Raises Refused UNAVAILABLE where the journal is not led from here.
         """
 
-    def told(self, account: int) -> int:
-        """The highest sequence that an account was told of; 0 if none."""
+    async def told(self, account: int) -> int:
+        """The highest sequence that an account may have been told of, by whichever process; 0 if none."""
 
     def balance(self, account: int, asset: int) -> tuple[int, int]:
         """Return (available, held) units, which may be a batch ahead of the journal: for advice, not for answers."""
@@ -178,7 +190,7 @@ class Exchange:
 
     async def read_your_writes(self, account: int) -> None:
         """Return once the tables include everything that the account was told of."""
-        await self.caught_up(self.corridor.told(account))
+        await self.caught_up(await self.corridor.told(account))
 
     async def caught_up(self, sequence: int) -> None:
         """Return once the tables include the sequence; refuses with UNAVAILABLE when that takes too long."""
@@ -196,7 +208,7 @@ class Exchange:
         Refuses with UNAVAILABLE after a second, and with FIELD_INVALID what the journal itself has not come to.
         """
         last = self.corridor.sequence
-        if self.corridor.role == "leader" and sequence > last:
+        if self.corridor.takes_orders and sequence > last and sequence > (last := await self.corridor.head()):
             detail = f"the journal has come to entry {last}: nobody was told of {sequence} yet"
             limit = str(last)
             raise refuse(EdgeReason.FIELD_INVALID, detail, field="min_sequence", limit=limit, nearest=limit)

@@ -84,7 +84,14 @@ class HealthCheck:
         return {"status": "absent"} if streams is None else {"status": "ok", "subscribers": streams.subscribers}
 
 
-_ENGINE_STATUS = {"leader": "ok", "standby": "ok", "starting": "degraded", "halted": "down"}
+_ENGINE_STATUS = {
+    "leader": "ok",
+    "standby": "ok",
+    "starting": "degraded",
+    "halted": "down",
+    "follower": "ok",
+    "leaderless": "down",
+}
 #: What the exchange cannot do without. Redis, streams and projections make it degraded at worst.
 _VITAL = ("engine", "journal", "database")
 
@@ -136,8 +143,8 @@ async def livez(exchange: CurrentExchange, response: Response) -> dict[str, Any]
 
 @router.get("/readyz", response_model=schemas.ProbeAnswer, responses=_NOT_NOW)
 async def readyz(exchange: CurrentExchange, response: Response) -> dict[str, Any]:
-    """Does it take orders now? Only the leader does."""
-    return _probe(exchange, response, exchange.corridor.role == "leader")
+    """Does it answer for the exchange now? Of processes that may lead only the leader does."""
+    return _probe(exchange, response, exchange.corridor.ready)
 
 
 def _probe(exchange: Exchange, response: Response, yes: bool) -> dict[str, Any]:

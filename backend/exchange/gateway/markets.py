@@ -135,7 +135,7 @@ def render_market(exchange: Exchange, market: Market) -> dict[str, Any]:
         "open_orders_max": market.open_orders_max or None,
         "position_max": market.quantity_text(market.position_lots_max) if market.position_lots_max else None,
         "price_band": fee_text(market.band_ppm) if market.band_ppm else None,
-        "status": MODE_NAMES[exchange.live.mode(market.number) if exchange.corridor.role == "leader" else Mode.HALTED],
+        "status": MODE_NAMES[exchange.live.mode(market.number) if exchange.corridor.takes_orders else Mode.HALTED],
         **render_ticker(market, exchange.live.ticker(market.number)),
     }
 

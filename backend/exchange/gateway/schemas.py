@@ -227,7 +227,7 @@ class Health(Shape):
 
     status: Literal["ok", "degraded", "down"]
     version: str
-    role: Literal["leader", "standby", "starting", "halted"]
+    role: Literal["leader", "standby", "starting", "halted", "follower", "leaderless"]
     sequence: int
     parts: dict[str, Part]
 
@@ -236,4 +236,4 @@ class ProbeAnswer(Shape):
     """What an orchestrator asks."""
 
     status: Literal["ok", "down"]
-    role: Literal["leader", "standby", "starting", "halted"]
+    role: Literal["leader", "standby", "starting", "halted", "follower", "leaderless"]

@@ -111,7 +111,7 @@ class StreamServer:
         if len(self._hub.connections) >= CONNECTIONS_MAX:
             await websocket.close(1013, "too many connections: try again later")
             return
-        if self._exchange.corridor.role != "leader":
+        if not self._exchange.corridor.ready:
             await websocket.close(1013, "the exchange is not open: try again later")
             return
         socket: StreamSocket = websocket.scope["extensions"][EXTENSION]

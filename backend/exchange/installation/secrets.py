@@ -1,8 +1,11 @@
 """The secrets of an installation: made at its first start, kept in its home, never shipped."""
 
+import fcntl
 import json
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 FILE_NAME = "secrets.json"
@@ -20,7 +23,23 @@ def installation_secrets(home: Path) -> dict[str, str]:
 
     Raises SecretsError for a file that is no such thing: replacing it would lock the owner out of the database.
     """
-    path = home / FILE_NAME
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _alone_in(home):
+        return _complete(home / FILE_NAME)
+
+
+@contextmanager
+def _alone_in(home: Path) -> Iterator[None]:
+    """Several processes may start at once: one makes the secrets, the others read them."""
+    directory = os.open(home, os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(directory)
+
+
+def _complete(path: Path) -> dict[str, str]:
     known = _read(path)
     missing = {name: secrets.token_hex(size) for name, size in _MADE.items() if name not in known}
     if missing:
@@ -44,7 +63,6 @@ def _read(path: Path) -> dict[str, str]:
 
 
 def _write(path: Path, content: dict[str, str]) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     new = path.with_suffix(".new")
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump(content, file, indent=2)

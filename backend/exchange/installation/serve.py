@@ -75,7 +75,7 @@ async def _serve(
     applied = await upgrade(settings.database_url)
     tell(f"schema      {len(applied)} migrations applied" if applied else "schema      up to date")
     async with open_exchange(settings) as exchange:
-        server = Server(exchange, build_app(exchange))
+        server = Server(exchange.settings, build_app(exchange), exchange.hub)
         serving = asyncio.create_task(_listen(server, settings), name="server")
         stopping = _stop_signal()
         stopped = asyncio.create_task(stopping.wait())
@@ -93,6 +93,19 @@ async def _serve(
             if keeping is not None:
                 keeping.cancel()
             await serving
+
+
+async def serve_until_stopped(server: Server, settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM. Raises ServeError where the port is taken."""
+    serving = asyncio.create_task(_listen(server, settings), name="server")
+    stopping = _stop_signal()
+    stopped = asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait((serving, stopped), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        server.should_exit = True
+        stopped.cancel()
+        await serving
 
 
 async def _keep_running(postgres: EmbeddedPostgres) -> None:
@@ -139,14 +152,14 @@ async def _until_open(exchange: RunningExchange, ends: "Sequence[asyncio.Task[An
     if not leading.done():
         leading.cancel()
         return False
-    _calm_garbage_collection()
+    calm_garbage_collection()
     corridor = exchange.corridor
     took_s = time.monotonic() - started
     tell(f"engine      leading at sequence {corridor.sequence}, {corridor.open_orders()} open orders ({took_s:.1f} s)")
     return True
 
 
-def _calm_garbage_collection() -> None:
+def calm_garbage_collection() -> None:
     """Take what lives for ever out of the collector's sight, and collect less often.
 
     Orders make many objects and no cycles; walking all open orders every few thousand allocations bought nothing but

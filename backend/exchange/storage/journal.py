@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import asyncpg
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from exchange.storage.database import connect
 
@@ -188,6 +190,12 @@ class JournalLeader(JournalReader):
             self._connection.terminate()
 
 
+async def journal_head(engine: AsyncEngine, shard: int) -> int:
+    """Return the sequence of the last entry, 0 for an empty journal."""
+    async with engine.connect() as connection:
+        return int((await connection.execute(_HEAD, {"shard": shard})).scalar_one())
+
+
 async def save_snapshot(
     dsn: str, shard: int, sequence: int, digest: int, state: bytes, kept: int = SNAPSHOTS_KEPT
 ) -> None:
@@ -221,6 +229,8 @@ def signed(digest: int) -> int:
     """A digest as the table has it: two's complement."""
     return digest - (digest >> 63 << 64)
 
+
+_HEAD = text("SELECT coalesce(max(sequence), 0) FROM journal WHERE shard = :shard")
 
 # Of each run of sequences the first one stays; and the newest two, of which the second is there should the first not be
 # readable.

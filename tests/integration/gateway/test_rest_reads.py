@@ -254,7 +254,7 @@ async def test_balances_and_ledger_agree_to_the_unit(alice: Trader, bob: Trader)
     for who in (alice, bob):
         _, balances = await who.get("balances")
         _, ledger = await who.get("ledger", limit=500)
-        assert balances["sequence"] >= who.corridor.told(who.account)
+        assert balances["sequence"] >= await who.corridor.told(who.account)
         for balance in balances["items"]:
             latest = next(entry for entry in ledger["items"] if entry["asset"] == balance["asset"])
             assert (latest["available"], latest["held"]) == (balance["available"], balance["held"])
