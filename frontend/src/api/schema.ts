@@ -1243,7 +1243,7 @@ export interface paths {
         };
         /**
          * Readyz
-         * @description Does it take orders now? Only the leader does.
+         * @description Does it answer for the exchange now? Of processes that may lead only the leader does.
          */
         get: operations["readyz_readyz_get"];
         put?: never;
@@ -2416,7 +2416,7 @@ export interface components {
              * Role
              * @enum {string}
              */
-            role: "leader" | "standby" | "starting" | "halted";
+            role: "leader" | "standby" | "starting" | "halted" | "follower" | "leaderless";
             /** Sequence */
             sequence: number;
             /**
@@ -3833,7 +3833,7 @@ export interface components {
              * Role
              * @enum {string}
              */
-            role: "leader" | "standby" | "starting" | "halted";
+            role: "leader" | "standby" | "starting" | "halted" | "follower" | "leaderless";
             /**
              * Status
              * @enum {string}
