@@ -56,7 +56,7 @@ $(STAMPS)/dev: $(STAMPS)/engine requirements-dev.lock
 
 # Tests. `make test` runs all of them, three at a time: most wait for processes and browsers more than they compute.
 
-TEST_JOBS := lint types frontend-test delivery engine-checks unit integration system e2e
+TEST_JOBS := lint types frontend-test delivery engine-checks unit integration system roles e2e
 JOBS ?= 3
 PYTEST := $(BIN)/python -m pytest -q
 
@@ -93,6 +93,11 @@ integration: $(STAMPS)/dev  ## contracts and integration with a real Postgres
 
 system: $(STAMPS)/dev $(STAMPS)/frontend  ## real exchanges, killed and restarted
 	$(PYTEST) tests/system
+
+# And every test that asks the exchange of all tests again, on one whose roles are processes of their own.
+roles: $(STAMPS)/dev $(STAMPS)/frontend  ## roles apart over a real Valkey, killed and cut off
+	$(PYTEST) tests/cluster
+	EXCHANGE_ROLES=apart $(PYTEST) tests/system
 
 e2e: $(STAMPS)/dev $(STAMPS)/frontend  ## a real browser
 	$(PYTEST) tests/e2e

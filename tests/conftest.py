@@ -10,6 +10,15 @@ from tests.support.roles import Cluster
 from tests.support.server import ExchangeServer
 
 _names = itertools.count(1)
+APART = os.environ.get("EXCHANGE_ROLES") == "apart"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where roles run apart, only tests of the one exchange of all tests are others than they were."""
+    if APART:
+        kept = [item for item in items if "exchange_server" in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = kept
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +27,7 @@ def exchange_server() -> Iterator[ExchangeServer | Cluster]:
 
     With EXCHANGE_ROLES=apart it is one whose roles run apart.
     """
-    server = Cluster() if os.environ.get("EXCHANGE_ROLES") == "apart" else ExchangeServer()
+    server = Cluster() if APART else ExchangeServer()
     try:
         yield server.start()
     finally:
