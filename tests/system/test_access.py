@@ -160,13 +160,13 @@ def test_an_operator_freezes_and_thaws_an_account_of_a_running_exchange(exchange
     assert operator(exchange_server, "thaw", "cold").returncode == 0
     eventually(exchange_server, token, 201)
     unknown = operator(exchange_server, "freeze", "nobody-at-all")
-    assert (unknown.returncode, unknown.stderr) == (1, "Error: no user nobody-at-all\n")
+    assert (unknown.returncode, unknown.stderr) == (1, "Error: there is no user nobody-at-all\n")
 
 
 def test_an_operator_removes_a_second_factor_that_was_lost(exchange_server: ExchangeServer) -> None:
     token = exchange_server.trader("forgetful")
     nothing = operator(exchange_server, "remove-second-factor", "forgetful")
-    assert (nothing.returncode, "no user forgetful with a second factor" in nothing.stderr) == (1, True)
+    assert (nothing.returncode, "the user has no second factor" in nothing.stderr) == (1, True)
     factor = "/api/v1/auth/second-factor"
     _, enrolment = exchange_server.call("POST", factor, {"password": PASSWORD}, token)
     code = pyotp.TOTP(enrolment["secret"]).now()
