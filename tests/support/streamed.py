@@ -1,5 +1,6 @@
 """A hub over an engine without a database: commands become durable at once, and the journal is a list."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,9 +27,11 @@ class ListArchive:
 
     async def entries(self, after: int, limit: int) -> Sequence[Entry]:
         self.reads += 1
+        await asyncio.sleep(0)
         return self.journal[after : after + limit]
 
     async def order(self, account: int, order_id: int, sequence: int) -> OrderState | None:
+        await asyncio.sleep(0)
         live = Live(Catalogue())
         found: OrderState | None = None
         for entry in self.journal[:sequence]:
@@ -37,6 +40,7 @@ class ListArchive:
         return found
 
     async def book(self, market: int, sequence: int) -> tuple[int, Sequence[Sequence[int]]]:
+        await asyncio.sleep(0)
         shard = Shard()
         for entry in self.journal[:sequence]:
             shard.apply(entry.command)
@@ -56,15 +60,21 @@ def visible_orders(shard: Shard, market: int) -> list[tuple[int, int, int, int]]
 class Streamed:
     """An engine, its journal, and a hub that hears of every batch. ``restart`` makes another hub over the same."""
 
-    def __init__(self) -> None:
+    def __init__(self, opening: Sequence[bytes] = ()) -> None:
+        """``opening``: stamped commands that define other markets than the demo's."""
         self.shard, self.journal = Shard(), list[Entry]()
         self.archive = ListArchive(self.journal)
         self.restart()
-        self.do(*genesis(), *[commands.deposit(who, asset, 10**16) for who in range(7, 11) for asset in (1, 2)])
+        if opening:
+            self.commit(split_entries(opening, self.shard.apply(b"".join(opening))))
+        else:
+            self.do(*genesis(), *[commands.deposit(who, asset, 10**16) for who in range(7, 11) for asset in (1, 2)])
         self.hub.begin_term(self.shard)
 
     def restart(self) -> None:
-        """A process that was not there before: nothing but the journal."""
+        """A process that was not there before: nothing but the journal. The one before ends its connections."""
+        if self.journal:
+            self.hub.close_all(1012, "the exchange is restarting")
         self.live = Live(Catalogue())
         if self.journal:
             self.live.apply(self.journal)

@@ -8,6 +8,7 @@ for the share, they get what is conflated less often, and the rest in larger pie
 """
 
 import asyncio
+import logging
 import random
 import time
 from collections import deque
@@ -27,6 +28,8 @@ from exchange.gateway.resume import MissedLevels, MissedOrders, MissedSteps, Mis
 from exchange.gateway.subscriber import Message, Subscriber, encode
 from exchange.gateway.tail import Archive, CannotFollow, Tail
 from exchange.observability import metrics
+
+logger = logging.getLogger("exchange.streams")
 
 DEPTH_EVERY_S = 0.1
 SUMMARY_EVERY_S = 0.25  # ticker and candles
@@ -110,7 +113,15 @@ class Hub:
     # From the corridor
 
     def publish(self, changes: Changes) -> None:
-        """Take what a durable batch changed."""
+        """Take what a durable batch changed. Nothing that goes wrong here is the corridor's trouble."""
+        try:
+            self._publish(changes)
+        except Exception:
+            logger.exception("the streams broke at sequence %d", changes.sequence)
+            self.close_all(1011, "the streams broke: connect again")
+            self._begin_anew()
+
+    def _publish(self, changes: Changes) -> None:
         self._tail.extend(changes.entries)
         for number, levels in changes.levels.items():
             self._market(number).take_levels(levels, changes)
@@ -132,6 +143,9 @@ class Hub:
         """After a recovery the streams go on from another state: everybody connects again, and resumes."""
         self._balances = balances
         self.close_all(1012, "the exchange recovered: connect again")
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
         self._markets.clear()
         self._private.clear()
         self._when_exact.clear()
@@ -378,7 +392,12 @@ class Hub:
     def _go_on_orders(
         self, wanted: Subscription, missed: MissedOrders, known: dict[int, OrderState], at: int, sequence: int
     ) -> None:
-        missed.take(self._tail.after(at))  # the batch that was waited for, if one was
+        try:
+            missed.take(self._tail.after(at))  # the batch that was waited for, if one was
+        except CannotFollow as error:
+            why = str(error)
+            self._begin_orders(wanted, lambda: wanted.snapshot_instead(why))
+            return
         states = [self._state(missed, known, order_id) for order_id in missed.changed]
         orders = [order for order in states if order is not None]
         if len(orders) < len(states):

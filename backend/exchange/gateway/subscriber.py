@@ -112,7 +112,7 @@ class Subscriber:
             frames.append(self._heartbeat)
             self._heartbeat = b""
         written = b"".join(frames) if len(frames) > 1 else frames[0] if frames else b""
-        if written:
+        if written and self._socket.is_open:  # a channel may have ended it
             self._socket.write(written)
 
     def look(self) -> None:
