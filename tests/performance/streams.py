@@ -1,0 +1,224 @@
+"""What many stream subscribers cost the path of an order: p99 with them and without, in one run.
+
+    python -m tests.performance.streams [--server-cpu 0 --load-cpu 1]
+
+Each round loads orders twice, with and without subscribers who listen to depth, trades and ticker of the same market as
+the web page does, in a process of their own. The ratio of a round is what counts: the machine is shared. One of them
+reads every message and holds checksums and sequences against its book.
+"""
+
+import argparse
+import base64
+import json
+import os
+import resource
+import select
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+
+from exchange.gateway.websocket import frame
+from tests.performance.order_entry import load
+from tests.support.server import ExchangeServer
+from tests.support.stream_mirrors import DepthMirror
+
+CHANNELS = ("depth", "trades", "ticker")
+CLOSE, PING, PONG = 0x88, 0x89, 0x8A
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=6)
+    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--subscribers", type=int, default=1_000)
+    parser.add_argument("--channels", default=",".join(CHANNELS))
+    parser.add_argument("--crossing", type=int, default=25, help="percent of orders that trade")
+    parser.add_argument("--server-cpu", type=int, help="pin the server's Python process to this CPU")
+    parser.add_argument("--load-cpu", type=int, help="pin the load generator and the subscribers to this CPU")
+    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)  # in the subscribers' process
+    options = parser.parse_args()
+    if options.port is not None:
+        listen(options)
+        return
+    exchange = ExchangeServer()
+    try:
+        exchange.start()
+        assert exchange.process is not None
+        if options.server_cpu is not None:
+            os.sched_setaffinity(exchange.process.pid, {options.server_cpu})
+        load(options, ["--url", exchange.url, "--no-client-ids"])  # so that all rounds meet a book
+        rounds = [run_round(exchange, options, number) for number in range(options.rounds)]
+    finally:
+        exchange.close()
+    ratios = {name: [one[name] for one in rounds] for name in ("p99", "p50", "rate")}
+    print(
+        json.dumps(
+            {
+                name: {"median": round(statistics.median(each), 3), "all": [round(one, 3) for one in each]}
+                for name, each in ratios.items()
+            }
+        )
+    )
+
+
+def run_round(exchange: ExchangeServer, options: argparse.Namespace, number: int) -> dict[str, float]:
+    """Both ways, the first one taking turns: what came before matters, too."""
+    results: dict[bool, dict[str, Any]] = {}
+    for with_them in (False, True) if number % 2 == 0 else (True, False):
+        if with_them:
+            with subscribers(exchange, options):
+                results[True] = measure(exchange, options, f"{options.subscribers} subscribers")
+        else:
+            results[False] = measure(exchange, options, "no subscribers")
+    without, among = results[False], results[True]
+    return {
+        "p99": among["latency_ms"]["p99"] / without["latency_ms"]["p99"],
+        "p50": among["latency_ms"]["p50"] / without["latency_ms"]["p50"],
+        "rate": among["answers_per_second"] / without["answers_per_second"],
+    }
+
+
+def measure(exchange: ExchangeServer, options: argparse.Namespace, name: str) -> dict[str, Any]:
+    assert exchange.process is not None
+    server = psutil.Process(exchange.process.pid)
+    before, began = server.cpu_times(), time.monotonic()
+    result = load(options, ["--url", exchange.url, "--no-client-ids", "--crossing", str(options.crossing)])
+    after, took = server.cpu_times(), time.monotonic() - began
+    cpu = (after.user + after.system - before.user - before.system) / took
+    latency = result["latency_ms"]
+    print(
+        f"{name:18} {result['answers_per_second']:8.0f}/s  p50 {latency['p50']:6.2f} ms  p99 {latency['p99']:6.2f} ms"
+        f"  the server's process {cpu:4.0%} of a CPU",
+        flush=True,
+    )
+    return result
+
+
+@contextmanager
+def subscribers(exchange: ExchangeServer, options: argparse.Namespace) -> Iterator[None]:
+    arguments = ["--port", str(exchange.port), "--subscribers", str(options.subscribers)]
+    command = [sys.executable, "-m", "tests.performance.streams", *arguments, "--channels", options.channels]
+    if options.load_cpu is not None:
+        command = ["taskset", "-c", str(options.load_cpu), *command]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        assert process.stdout.readline() == "ready\n", "the subscribers did not come so far"
+        yield
+        process.stdin.close()
+        print("   " + process.stdout.read().strip(), flush=True)
+    finally:
+        if process.poll() is None:
+            process.stdin.close()
+            process.wait(30)
+
+
+# --- In the subscribers' process ----------------------------------------------------------------------------------
+
+
+def listen(options: argparse.Namespace) -> None:
+    """Subscribe, read until the input closes, and tell how much came."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 16_384), hard))
+    channels = options.channels.split(",")
+    sockets = [_subscribe(options.port, channels) for _ in range(options.subscribers)]
+    poll = select.epoll()
+    for each in sockets:
+        each.setblocking(False)
+        poll.register(each.fileno(), select.EPOLLIN)
+    poll.register(sys.stdin.fileno(), select.EPOLLIN)
+    readers = {each.fileno(): Reader(each) for each in sockets}
+    checked = readers[sockets[0].fileno()].mirror = DepthMirror()
+    print("ready", flush=True)
+    received = reads = ended = 0
+    began = time.monotonic()
+    while True:
+        for descriptor, _ in poll.poll():
+            if descriptor == sys.stdin.fileno():
+                took = time.monotonic() - began
+                print(
+                    f"{received / took / 1e6:.1f} MB/s in {reads / took:.0f} reads/s, {ended} ended; one was checked: "
+                    f"{checked.taken} depth messages, {checked.taken / took:.1f}/s"
+                )
+                return
+            data = os.read(descriptor, 262_144)
+            reads += 1
+            received += len(data)
+            if not readers[descriptor].take(data):
+                ended += 1
+                poll.unregister(descriptor)
+
+
+def _subscribe(port: int, channels: list[str]) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port))
+    key = base64.b64encode(os.urandom(16)).decode()
+    connection.sendall(
+        f"GET /ws/v1 HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+    )
+    answer = b""
+    while not answer.endswith(b"\r\n\r\n"):
+        answer += connection.recv(1)
+    assert answer.startswith(b"HTTP/1.1 101"), answer
+    for channel in channels:
+        name, _, interval = channel.partition(":")
+        operation = {"op": "subscribe", "channel": name, "symbol": "BTC-USD"} | (
+            {"interval": interval} if interval else {}
+        )
+        plain = frame(json.dumps(operation).encode())
+        assert len(plain) < 128, "one byte of length"
+        connection.sendall(bytes((plain[0], plain[1] | 0x80)) + bytes(4) + plain[2:])  # masked by zeros
+    return connection
+
+
+class Reader:
+    """Finds the frames in what one connection reads, answers pings, and looks into depth messages where asked."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._buffer = b""
+        self.mirror: DepthMirror | None = None
+
+    def take(self, data: bytes) -> bool:
+        """Whether the connection goes on."""
+        data = self._buffer + data if self._buffer else data
+        position = 0
+        while (whole := _frame_at(data, position)) is not None:
+            start, end = whole
+            if data[position] == PING:
+                self._connection.send(bytes((PONG, 0x80 | (end - start))) + bytes(4) + data[start:end])
+            elif data[position] == CLOSE:
+                return False
+            elif self.mirror is not None:
+                self._look(json.loads(data[start:end]))
+            position = end
+        self._buffer = data[position:]
+        return bool(data)
+
+    def _look(self, message: dict[str, Any]) -> None:
+        if self.mirror is not None and message.get("channel") == "depth":
+            self.mirror.take(message)
+
+
+def _frame_at(data: bytes, position: int) -> tuple[int, int] | None:
+    """Where the payload of a frame begins and ends, None while it is not whole."""
+    start = position + 2
+    if len(data) < start:
+        return None
+    length = data[position + 1]
+    if length >= 126:
+        size = 2 if length == 126 else 8
+        length, start = int.from_bytes(data[start : start + size]), start + size
+    return (start, start + length) if len(data) >= start + length else None
+
+
+if __name__ == "__main__":
+    main()
