@@ -288,8 +288,9 @@ def account_of(command: bytes | bytearray) -> int:
 
 def client_order_id(command: bytes | bytearray | memoryview) -> str | None:
     """Return the client order id of a record that places an order, None where it has none."""
-    text = bytes(command[CLIENT_ORDER_ID]).rstrip(b"\0")
-    return text.decode("ascii") if text else None
+    if not command[CLIENT_ORDER_ID.start]:
+        return None
+    return bytes(command[CLIENT_ORDER_ID]).rstrip(b"\0").decode("ascii")
 
 
 def reference(command: bytes | bytearray | memoryview) -> str | None:

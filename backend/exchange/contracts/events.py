@@ -117,9 +117,12 @@ def read_events(buffer: bytes | memoryview) -> Iterator[Event]:
     return map(Event._make, _EVENT.iter_unpack(buffer))
 
 
+_REJECTED = int(EventKind.REJECTED)
+
+
 def is_rejected(events: bytes) -> bool:
     """Whether a command's events hold its refusal. Others may come before it: time passes first."""
-    return EventKind.REJECTED in events[::EVENT_SIZE]
+    return _REJECTED in events[::EVENT_SIZE]
 
 
 def refusal_of(event: Event) -> Refusal | None:

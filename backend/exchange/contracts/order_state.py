@@ -1,5 +1,6 @@
 """An order as its owner sees it: a fold over events. The one place that knows what an event does to an order."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
@@ -9,6 +10,9 @@ from exchange.contracts.commands import client_order_id, untold_terms
 from exchange.contracts.events import Event
 
 NOT_WAITING, WAITS_FOR_TRIGGER, WAITS_FOR_PARENT = 0, 1, 2  # as ACCEPTED tells it
+# Bound once: to find a member in its enumeration costs ten times as much as a global name, and every order passes here.
+_TRADED, _BUY, _SELL = EventKind.TRADED, Side.BUY, Side.SELL
+_ONE_CANCELS_OTHER, _ONE_TRIGGERS_OTHER = Contingency.ONE_CANCELS_OTHER, Contingency.ONE_TRIGGERS_OTHER
 END_STAGE = 4000  # reasons below are refusals: the order met one when its turn came
 
 
@@ -22,6 +26,11 @@ class OrderStatus(IntEnum):
     CANCELLED = 4
     EXPIRED = 5
     REJECTED = 6  # accepted, and refused when its turn came, before it traded
+
+
+_WAITING, _OPEN, _PARTIALLY_FILLED, _FILLED = (
+    OrderStatus.WAITING, OrderStatus.OPEN, OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED,
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -77,9 +86,9 @@ class OrderState:
             order_id, account, client_order_id(command), market, side, order_type, time_in_force, flags, self_trade,
             price_ticks, quantity_lots, quantity_lots, 0, 0, 0, 0, amount, trigger_price_ticks, tail >> 32,
             display_lots, visible_lots if display_lots else 0, min_quantity_lots, expire_ns,
-            linked if contingency == Contingency.ONE_CANCELS_OTHER else 0, 0,
-            linked if contingency == Contingency.ONE_TRIGGERS_OTHER else 0, waiting, 0,
-            OrderStatus.WAITING if waiting else OrderStatus.OPEN, 0, sequence, timestamp_ns, timestamp_ns,
+            linked if contingency == _ONE_CANCELS_OTHER else 0, 0,
+            linked if contingency == _ONE_TRIGGERS_OTHER else 0, waiting, 0,
+            _WAITING if waiting else _OPEN, 0, sequence, timestamp_ns, timestamp_ns,
         )  # fmt: skip
 
     @property
@@ -89,12 +98,12 @@ class OrderState:
 
     @property
     def is_live(self) -> bool:
-        return self.status <= OrderStatus.PARTIALLY_FILLED
+        return self.status <= _PARTIALLY_FILLED
 
     @property
     def shown_lots(self) -> int:
         """What it shows in the book between two commands, 0 for one that is not in it."""
-        if self.waiting or self.status > OrderStatus.PARTIALLY_FILLED:
+        if self.waiting or self.status > _PARTIALLY_FILLED:
             return 0
         return self.visible_lots if self.display_lots else self.remaining_lots
 
@@ -119,7 +128,7 @@ class OrderState:
         self.fee_units += fee_units
         if self.display_lots:
             self._show_less(trade.quantity_lots, is_maker, bool(trade.flags & FLAG_AUCTION))
-        self.status = OrderStatus.PARTIALLY_FILLED if self.remaining_lots else OrderStatus.FILLED
+        self.status = _PARTIALLY_FILLED if self.remaining_lots else _FILLED
         self._touch(trade)
 
     def link(self, other: "OrderState") -> None:
@@ -202,18 +211,31 @@ class Fill(NamedTuple):
 
 def fills_of(trade: Event) -> tuple[Fill, Fill]:
     """Return the taker's and the maker's fill of a TRADED event."""
-    maker_side = Side.SELL if trade.side == Side.BUY else Side.BUY
-    auction = bool(trade.flags & FLAG_AUCTION)
-    trade_id, market, price_ticks, quantity_lots, executed_ns = (
-        trade.trade_id, trade.market, trade.price_ticks, trade.quantity_lots, trade.timestamp_ns,
+    return taker_fill(trade), maker_fill(trade)
+
+
+def fills_of_order(events: Iterable[Event], order_id: int) -> Iterator[Fill]:
+    """Yield the fills of one order."""
+    for event in events:
+        if event.kind == _TRADED:
+            if event.order_id == order_id:
+                yield taker_fill(event)
+            elif event.maker_order_id == order_id:
+                yield maker_fill(event)
+
+
+def taker_fill(trade: Event) -> Fill:
+    """The fill of the order that took; in an auction of the buy."""
+    return Fill(
+        trade.trade_id, trade.order_id, trade.market, trade.side, trade.price_ticks, trade.quantity_lots, False,
+        bool(trade.flags & FLAG_AUCTION), trade.taker_fee, trade.timestamp_ns,
     )  # fmt: skip
-    return (
-        Fill(
-            trade_id, trade.order_id, market, trade.side, price_ticks, quantity_lots, False, auction,
-            trade.taker_fee, executed_ns,
-        ),
-        Fill(
-            trade_id, trade.maker_order_id, market, maker_side, price_ticks, quantity_lots, True, auction,
-            trade.maker_fee, executed_ns,
-        ),
+
+
+def maker_fill(trade: Event) -> Fill:
+    """The fill of the order that rested; in an auction of the sell."""
+    side = _SELL if trade.side == _BUY else _BUY
+    return Fill(
+        trade.trade_id, trade.maker_order_id, trade.market, side, trade.price_ticks, trade.quantity_lots, True,
+        bool(trade.flags & FLAG_AUCTION), trade.maker_fee, trade.timestamp_ns,
     )  # fmt: skip

@@ -49,6 +49,9 @@ STATUS_NAMES: dict[int, str] = {
 WAITING_NAMES: dict[int, str | None] = {NOT_WAITING: None, WAITS_FOR_TRIGGER: "Trigger", WAITS_FOR_PARENT: "Parent"}
 
 
+_BUY, _LIMIT = Side.BUY, OrderType.LIMIT  # bound once: every order passes here
+
+
 def average_price_text(market: Market, filled_quote_units: int, filled_lots: int) -> str | None:
     """Return quote per base, exact to 8 decimals more than the tick needs, rounded down; None without fills."""
     if not filled_lots:
@@ -60,7 +63,7 @@ def average_price_text(market: Market, filled_quote_units: int, filled_lots: int
 
 def render_order(order: OrderState, market: Market) -> dict[str, Any]:
     """The Order of docs/api.md."""
-    received = market.base if order.side == Side.BUY else market.quote
+    received = market.base if order.side == _BUY else market.quote
     filled = order.filled_lots
     created_at = timestamp_text(order.created_ns)
     return {
@@ -91,7 +94,7 @@ def render_order(order: OrderState, market: Market) -> dict[str, Any]:
 def _is_plain(order: OrderState) -> bool:
     """Whether it is nothing but a limit or market order with a quantity that nothing happened to but trades."""
     return (
-        order.order_type <= OrderType.LIMIT
+        order.order_type <= _LIMIT
         and not order.flags & FLAG_SLIDE
         and not (
             order.quote_units
@@ -156,7 +159,7 @@ def _render_terms(order: OrderState, market: Market) -> dict[str, Any]:
 
 def render_fill(fill: Fill, market: Market) -> dict[str, Any]:
     """The fill of docs/api.md."""
-    received = market.base if fill.side == Side.BUY else market.quote
+    received = market.base if fill.side == _BUY else market.quote
     return {
         "trade_id": str(fill.trade_id),
         "price": market.price_text(fill.price_ticks),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from engine.records import UNITS_MAX, Reason
-from exchange.contracts.refusals import AnyReason, EdgeReason, refuse
+from exchange.contracts.refusals import AnyReason, EdgeReason, Refused, refuse
 
 DECIMAL_TEXT = re.compile(r"(0|[1-9]\d{0,23})(?:\.(\d{1,24}))?", re.ASCII)
 _FRACTION_DIGITS_MAX = 24
@@ -179,7 +179,8 @@ class Market:
                 limit=self.tick_size,
                 nearest=nearest,
             )
-        self._check_range(reason, field, ticks, 1, self.price_ticks_max, self.price_text)
+        if not 1 <= ticks <= self.price_ticks_max:
+            raise _out_of_range(reason, field, ticks, 1, self.price_ticks_max, self.price_text)
         return ticks
 
     def quantity_lots(
@@ -208,7 +209,8 @@ class Market:
                 limit=self.lot_size,
                 nearest=nearest,
             )
-        self._check_range(reason, field, lots, low, high, self.quantity_text)
+        if not low <= lots <= high:
+            raise _out_of_range(reason, field, lots, low, high, self.quantity_text)
         return lots
 
     def check_notional(self, price_ticks: int, quantity_lots: int) -> None:
@@ -229,14 +231,11 @@ class Market:
             detail = f"price x quantity must be at most {limit} {self.quote.name}: quantity {nearest} at this price"
             raise refuse(Reason.NOTIONAL_TOO_LARGE, detail, field="quantity", limit=limit, nearest=nearest)
 
-    def _check_range(
-        self, reason: Reason, field: str, value: int, low: int, high: int, text: Callable[[int], str]
-    ) -> None:
-        if low <= value <= high:
-            return
-        bound = text(low if value < low else high)
-        word = "at least" if value < low else "at most"
-        raise refuse(reason, f"{field} must be {word} {bound}", field=field, limit=bound, nearest=bound)
+
+def _out_of_range(reason: Reason, field: str, value: int, low: int, high: int, text: Callable[[int], str]) -> Refused:
+    bound = text(low if value < low else high)
+    word = "at least" if value < low else "at most"
+    return refuse(reason, f"{field} must be {word} {bound}", field=field, limit=bound, nearest=bound)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from exchange.corridor.live import Changes
 from exchange.observability import metrics
 from exchange.storage.journal import Entry
 
+_PLACE = int(CommandKind.PLACE)
 _KINDS = frozenset(CommandKind)
 _commands: dict[tuple[int, bool], Counter] = {}
 _trades: dict[int, Counter] = {}
@@ -25,7 +26,7 @@ def observe_batch(entries: Sequence[Entry], matching_s: float, commit_s: float, 
     counts = collections.Counter((entry.command[1], is_rejected(entry.events)) for entry in entries)
     for (kind, rejected), count in counts.items():
         _command_counter(kind, rejected).inc(count)
-        if kind == CommandKind.PLACE:
+        if kind == _PLACE:
             metrics.ORDER_SECONDS.observe(total_s, count)
 
 

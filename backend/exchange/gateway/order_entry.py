@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from engine.records import EVENT_SIZE, EventKind, Reason
 from exchange.contracts import commands
 from exchange.contracts.events import find_refusal, read_events
-from exchange.contracts.order_state import OrderState, fills_of
+from exchange.contracts.order_state import OrderState, fills_of, fills_of_order
 from exchange.contracts.orders import STATUS_NAMES, render_fill, render_order
 from exchange.contracts.refusals import EdgeReason, Refusal, Refused, refuse
 from exchange.contracts.units import Market
@@ -112,11 +112,12 @@ class OrderEntry:
         if refusal is not None:
             raise Refused(explain(refusal, entry, market, self.exchange))
         order = self.exchange.live.order(entry.sequence)
-        if order is not None and order.sequence == entry.sequence and len(entry.events) == EVENT_SIZE:
-            rendered = render_order(order, market)  # it rests, and nothing has happened to it since
-            rendered["fills"] = []
-            return rendered
-        return render_placed(entry, market)
+        if order is None or order.sequence != entry.sequence:  # it is forgotten, or more has happened to it since
+            return render_placed(entry, market)
+        rendered = render_order(order, market)
+        events = read_events(entry.events) if len(entry.events) > EVENT_SIZE else ()
+        rendered["fills"] = [render_fill(fill, market) for fill in fills_of_order(events, order.order_id)]
+        return rendered
 
     async def _cancel(self, scope: Scope, receive: Receive) -> Answer:
         """PUT .../cancel and DELETE: answer 200 with the order in its final state."""
