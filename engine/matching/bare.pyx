@@ -1,3 +1,4 @@
+# distutils: define_macros=EXCHANGE_BARE_ORDERS
 """The bare book: one market's resting orders and their matching, without accounts or money."""
 
 from operator import index as as_int
@@ -14,7 +15,8 @@ from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t, uint6
 
 from engine.book_records import OPERATION, REFUSED, TRADE
 from engine.matching.book cimport (
-    Book as Sides, book_close, book_open, crosses, dequeue, enqueue, opposite_side, own_side, pop_head, resting_lots,
+    Book as Sides, book_close, book_open, crosses, dequeue, enqueue, opposite_side, own_side, pop_head,
+    prefetch_queue, resting_lots,
 )
 from engine.matching.ladder cimport Ladder, Level, ladder_level, ladder_reserve, ladder_vacate, next_price
 from engine.matching.orders cimport (
@@ -129,6 +131,7 @@ cdef class Book:
 
     cdef Sides sides
     cdef OrderPool pool
+    cdef uint32_t leaving         # the order that the last call cancelled, still in its queue; 0: none
     cdef PyObject* room           # bytes: where trades are written; `apply` gives away those of its batch
     cdef Trade* trades            # inside room
     cdef size_t trade_count       # of the call under way
@@ -144,6 +147,9 @@ cdef class Book:
         Py_XDECREF(self.room)
 
     # One operation a call. Arguments become numbers before anything else: a conversion may run any Python code.
+    #
+    # A cancelled order is not yet out of its queue when the call returns: its neighbours and its level are seldom near, and
+    # they come from memory while the caller goes on. Every call begins with what the one before has left to do.
 
     def limit(self, order_id, side, price_ticks, quantity_lots, time_in_force=GTC, flags=0):
         """Trade at `price_ticks` or better; what remains of a GTC order rests. See bare.pyi."""
@@ -154,6 +160,7 @@ cdef class Book:
         cdef int64_t time_in_force_number = integer(time_in_force)
         cdef int64_t flag_bits = integer(flags)
         cdef int refusal
+        self.catch_up()
         self.trade_count = 0
         refusal = self.enter(taker_id, side_number, price, quantity, time_in_force_number, flag_bits)
         if refusal != NONE:
@@ -166,6 +173,7 @@ cdef class Book:
         cdef int64_t side_number = integer(side)
         cdef int64_t quantity = integer(quantity_lots)
         cdef int refusal
+        self.catch_up()
         self.trade_count = 0
         refusal = self.take_any_price(taker_id, side_number, quantity)
         if refusal != NONE:
@@ -174,13 +182,17 @@ cdef class Book:
 
     def cancel(self, order_id):
         """Take a resting order out and return what remained of it; 0 for an id that does not rest."""
-        cdef uint32_t index = pool_find(&self.pool, order_id_of(&self.pool, order_id))
-        cdef int64_t remaining
+        cdef uint64_t resting_id = order_id_of(&self.pool, order_id)
+        cdef uint32_t index
+        cdef const Order* order
+        self.catch_up()
+        index = pool_find(&self.pool, resting_id)
         if index == 0:
             return 0
-        remaining = self.pool.orders[index].remaining_lots
-        self.leave(index)
-        return remaining
+        order = &self.pool.orders[index]
+        prefetch_queue(own_side(&self.sides, order.side), &self.pool, order.price_ticks, index)
+        self.leaving = index
+        return order.remaining_lots
 
     def replace(self, order_id, price_ticks, quantity_lots):
         """Change a resting order. See bare.pyi."""
@@ -188,6 +200,7 @@ cdef class Book:
         cdef int64_t price = integer(price_ticks)
         cdef int64_t quantity = integer(quantity_lots)
         cdef int refusal
+        self.catch_up()
         self.trade_count = 0
         refusal = self.change(taker_id, price, quantity)
         if refusal != NONE:
@@ -231,6 +244,7 @@ cdef class Book:
         cdef Py_ssize_t refused_count = 0
         cdef Py_ssize_t at
         cdef int refusal
+        self.catch_up()
         self.trade_count = 0
         for at in range(count):
             if at + 2 * AHEAD < count:
@@ -371,7 +385,12 @@ cdef class Book:
         enqueue(own_side(&self.sides, order.side), &self.pool, order.price_ticks, index)
         return NONE
 
-    cdef inline void leave(self, uint32_t index):
+    cdef inline void catch_up(self) noexcept:
+        if self.leaving != 0:
+            self.leave(self.leaving)
+            self.leaving = 0
+
+    cdef inline void leave(self, uint32_t index) noexcept:
         cdef const Order* order = &self.pool.orders[index]
         dequeue(own_side(&self.sides, order.side), &self.pool, order.price_ticks, index)
         pool_remove(&self.pool, index)
@@ -415,6 +434,7 @@ cdef class Book:
     # Looking at the book
 
     def __len__(self):
+        self.catch_up()
         return self.pool.live
 
     def best(self, side):
@@ -426,7 +446,7 @@ cdef class Book:
 
     def depth(self, side, levels=None):
         """Return (price_ticks, total_lots, orders) of a side's best levels, best first; of all when no number is given."""
-        cdef int64_t left = self.pool.live if levels is None else integer(levels)
+        cdef int64_t left = INT64_MAX if levels is None else integer(levels)
         cdef Ladder* ladder = self.side_of(side)
         cdef list numbers = []
         cdef int64_t price
@@ -465,6 +485,7 @@ cdef class Book:
         cdef int64_t number = integer(side)
         if number != BUY and number != SELL:
             raise ValueError(f"side must be {BUY} (buy) or {SELL} (sell), got {side}")
+        self.catch_up()
         return own_side(&self.sides, <int>number)
 
 

@@ -1,5 +1,5 @@
-# Resting orders: 48-byte records in one array, linked by 32-bit indexes, and a table from order id to index.
-# Index 0 is nobody, so a zeroed link ends a queue.
+# Resting orders: records of 48 bytes (32 in a bare book) in one array, linked by 32-bit indexes, and a table from order id
+# to index. Index 0 is nobody, so a zeroed link ends a queue.
 #
 # The table is 64 open-addressing tables, each of a part of the ids' hashes: when one is full, only it is copied. A slot is 32
 # bits, an index and 4 bits of the hash, so that a table may stay half empty, where searches are short, and be small.
@@ -20,19 +20,39 @@ cdef enum:
     WAITS_TRIGGER = 1
     WAITS_PARENT = 2
 
-cdef struct Order:
-    uint64_t order_id
-    int64_t remaining_lots
-    int64_t quantity_lots
-    uint32_t owner          # whose it is, and in which market (state.pxd)
-    uint32_t extra          # what a plain order does not have (state.pxd); 0: nothing
-    uint32_t price_ticks    # the limit; 0: none
-    uint32_t next
-    uint32_t previous
-    uint8_t side            # 0: the record is free
-    uint8_t traits          # flags & 3 | self_trade << 2 | time in force << 5
-    uint8_t waiting         # IN_BOOK, WAITS_TRIGGER or WAITS_PARENT
-    uint8_t named           # it has a client order id
+cdef extern from *:
+    """
+    /* What matching touches comes first and is half a cache line; a bare book, which knows no accounts, has no more. */
+    typedef struct {
+        uint64_t order_id;
+        int64_t remaining_lots;
+        uint32_t price_ticks;
+        uint32_t next;
+        uint32_t previous;
+        uint8_t side;
+        uint8_t traits;
+        uint8_t waiting;
+        uint8_t named;
+    #ifndef EXCHANGE_BARE_ORDERS
+        int64_t quantity_lots;
+        uint32_t owner;
+        uint32_t extra;
+    #endif
+    } exchange_order;
+    """
+    ctypedef struct Order "exchange_order":
+        uint64_t order_id
+        int64_t remaining_lots
+        uint32_t price_ticks    # the limit; 0: none
+        uint32_t next
+        uint32_t previous
+        uint8_t side            # 0: the record is free
+        uint8_t traits          # flags & 3 | self_trade << 2 | time in force << 5
+        uint8_t waiting         # IN_BOOK, WAITS_TRIGGER or WAITS_PARENT
+        uint8_t named           # it has a client order id
+        int64_t quantity_lots
+        uint32_t owner          # whose it is, and in which market (state.pxd)
+        uint32_t extra          # what a plain order does not have (state.pxd); 0: nothing
 
 cdef enum:
     TABLES_BITS = 6

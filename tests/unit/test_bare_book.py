@@ -75,6 +75,37 @@ def test_an_order_may_have_the_id_of_one_that_has_ended(book: Book) -> None:
 @pytest.mark.parametrize(
     ("call", "answer"),
     [
+        (lambda book: book.cancel(3), 0),
+        (lambda book: book.replace(3, 101, 5), None),
+        (lambda book: book.limit(3, Side.SELL, 101, 5), ()),
+        (lambda book: book.limit(5, Side.BUY, 101, 5, TimeInForce.FOK), None),
+        (lambda book: book.market(5, Side.BUY, 5), ((4, 5, 102, 5),)),
+        (lambda book: book.apply(operations((OperationKind.CANCEL, 0, 0, 0, 3, 0, 0)))[1].tolist(), [(0, 3003)]),
+        (lambda book: book.best(Side.SELL), 102),
+        (lambda book: book.depth(Side.SELL), [(102, 10, 1)]),
+        (lambda book: book.orders(Side.SELL), [(4, 102, 10)]),
+        (len, 3),
+    ],
+)
+def test_a_cancelled_order_is_gone_whatever_is_called_next(
+    book: Book, call: Callable[[Book], Any], answer: Any
+) -> None:
+    assert book.cancel(3) == 10
+    assert call(book) == answer
+
+
+@pytest.mark.parametrize("order_id", [5, 6, 7])
+def test_a_cancelled_order_leaves_its_queue_as_it_was_without_it(book: Book, order_id: int) -> None:
+    for each in (5, 6, 7):
+        book.limit(each, Side.BUY, 97, each)
+    assert book.cancel(order_id) == order_id
+    assert book.orders(Side.BUY)[2:] == [(each, 97, each) for each in (5, 6, 7) if each != order_id]
+    assert book.depth(Side.BUY)[2] == (97, 18 - order_id, 2)
+
+
+@pytest.mark.parametrize(
+    ("call", "answer"),
+    [
         (lambda book: book.cancel(77), 0),
         (lambda book: book.replace(77, 100, 1), None),
         (lambda book: book.limit(5, Side.BUY, 101, 11, TimeInForce.FOK), None),
