@@ -32,6 +32,7 @@ from exchange.projections.process import ProjectionProcess
 from exchange.settings import Settings
 from exchange.storage.database import open_database
 from exchange.storage.store import PostgresStore
+from exchange.treasury.fee_tiers import FeeTiers
 
 logger = logging.getLogger("exchange")
 
@@ -103,7 +104,13 @@ def leader_jobs(exchange: Exchange) -> list[Coroutine[Any, Any, None]]:
     def leads() -> bool:
         return exchange.corridor.role == "leader"
 
-    return [exchange.withdrawals.run(leads)]
+    async def caught_up() -> None:
+        await exchange.caught_up(exchange.corridor.sequence)
+
+    fee_tiers = FeeTiers(
+        exchange.volumes, exchange.settings.fees, exchange.catalogue, exchange.corridor.submit, caught_up
+    )
+    return [exchange.withdrawals.run(leads), fee_tiers.run(leads)]
 
 
 def build_app(exchange: ServedExchange) -> FrontDoor:

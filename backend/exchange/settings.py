@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
+from exchange.contracts.fees import FeeSchedule, FeeTier, parse_tiers
+
 
 @dataclass(frozen=True, slots=True)
 class Port:
@@ -46,6 +48,10 @@ PORT_OF = {port.role: port.number for port in PORTS}
 #: Demo money an account may draw a day (UTC), in whole assets; an asset that is not named has no faucet.
 FAUCET_DAILY_LIMITS: Mapping[str, str] = {"USD": "10000000", "BTC": "10000", "ETH": "100000"}
 
+#: Volume within 30 days, and the shares of a market's maker and taker fees that an account pays from there on.
+FEE_ASSET = "USD"
+FEE_TIERS = "0:1:1, 100000:0.9:0.95, 1000000:0.75:0.85, 10000000:0.5:0.7, 100000000:0.25:0.5"
+
 JWT_SECRET_BYTES_MIN = 32
 #: What one key, or the sessions of one account, may ask for a second, unless the operator says otherwise. On a machine
 #: of one's own that is more than the machine answers.
@@ -80,6 +86,7 @@ class Settings:
     cors_origins: tuple[str, ...]
     frontend_dir: Path
     faucet: bool
+    fees: FeeSchedule
     transfers: Literal["sandbox", "off"]  # by what deposits come in and withdrawals go out
     requests_per_s: int  # by weight: most requests weigh 1
     cancels_per_s: int
@@ -115,6 +122,9 @@ class Settings:
             cors_origins=reader.origins("EXCHANGE_CORS_ORIGINS", f"http://localhost:{PORT_OF['frontend-development']}"),
             frontend_dir=Path(reader.text("EXCHANGE_FRONTEND_DIR") or REPOSITORY_FRONTEND).expanduser(),
             faucet=reader.choice("EXCHANGE_FAUCET", "off" if production else "on", ("on", "off")) == "on",
+            fees=FeeSchedule(
+                reader.text("EXCHANGE_FEE_ASSET") or FEE_ASSET, reader.tiers("EXCHANGE_FEE_TIERS", FEE_TIERS)
+            ),
             transfers="sandbox" if reader.choice("EXCHANGE_TRANSFERS", transfers, TRANSFERS) == "sandbox" else "off",
             requests_per_s=reader.number("EXCHANGE_REQUESTS_PER_S", REQUESTS_PER_S[environment], 1, 1_000_000),
             cancels_per_s=reader.number("EXCHANGE_CANCELS_PER_S", REQUESTS_PER_S[environment], 1, 1_000_000),
@@ -216,6 +226,13 @@ class _Reader:
         if not valid:
             self.problems.append(f"{name} is not a {schemes[0]} URL; it looks like {example}")
         return value
+
+    def tiers(self, name: str, default: str) -> tuple[FeeTier, ...]:
+        try:
+            return parse_tiers(self.text(name) or default)
+        except ValueError as error:
+            self.problems.append(f"{name}: {error}; write volume:maker:taker, ..., such as {FEE_TIERS}")
+            return parse_tiers(default)
 
     def origins(self, name: str, default: str) -> tuple[str, ...]:
         origins = tuple(part.strip().rstrip("/") for part in (self.text(name) or default).split(",") if part.strip())

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from engine.records import EVENT_SIZE, CommandKind, EventKind
-from exchange.audit import derived, ledger, tables
+from exchange.audit import derived, fees, ledger, tables
 from exchange.audit.replay import AuditError, audit
 from exchange.audit.report import FINDINGS_MAX, Report
 from exchange.contracts.events import read_events
@@ -25,8 +25,9 @@ STORED = "stored_template"
 SNAPSHOTS = (500, 1_000, 1_500, 2_000, 2_500)
 EVERYTHING = {
     "journal", "snapshots", "trades", "fills", "orders", "rejections", "ledger", "balances", "candles", "catalogue",
-    "transfers",
+    "transfers", "fees", "volumes",
 }  # fmt: skip
+OF_NOW = {"balances", "candles", "catalogue", "fees", "volumes"}
 
 
 @pytest.fixture(scope="module")
@@ -82,11 +83,11 @@ async def test_a_whole_store_is_proven_in_all_its_parts(stored_url: str, played:
         for name, table in (
             ("trades", "trades"), ("fills", "fills"), ("orders", "orders"), ("rejections", "rejections"),
             ("ledger", "ledger_entries"), ("balances", "balances"), ("candles", "candles_1m"),
-            ("transfers", "transfers"),
+            ("transfers", "transfers"), ("fees", "account_fees"), ("volumes", "account_volumes"),
         )
     }  # fmt: skip
     assert {part.name: part.compared for part in report.parts if part.name in counts} == counts
-    assert min(counts.values()) >= 10
+    assert all(count >= (5 if name == "fees" else 10) for name, count in counts.items()), counts
     assert report.events == sum(len(entry.events) // EVENT_SIZE for entry in played.entries)
 
 
@@ -101,7 +102,7 @@ async def prove_part(stored_url: str, played: Played, first: int | None, last: i
     assert report.first == (max([0, *(n for n in SNAPSHOTS if n < (first or 1))]) + 1)
     assert report.last == (last or played.last)
     compared = {part.name for part in report.parts if part.left_out is None}
-    assert compared == (EVERYTHING if last is None else EVERYTHING - {"balances", "candles", "catalogue"})
+    assert compared == (EVERYTHING if last is None else EVERYTHING - OF_NOW)
 
 
 async def test_the_journal_alone_is_proven_whatever_the_tables_hold(stored_url: str, played: Played) -> None:
@@ -134,7 +135,8 @@ def test_every_column_of_every_table_is_compared() -> None:
         "trades": tables.TRADE_COLUMNS, "fills": tables.FILL_COLUMNS, "rejections": tables.REJECTION_COLUMNS,
         "orders": tables.ORDER_COLUMNS, "ledger_entries": ledger.ENTRY_COLUMNS, "balances": ledger.BALANCE_COLUMNS,
         "candles_1m": derived.CANDLE_COLUMNS, "assets": derived.ASSET_COLUMNS, "markets": derived.MARKET_COLUMNS,
-        "transfers": tables.TRANSFER_COLUMNS,
+        "transfers": tables.TRANSFER_COLUMNS, "account_fees": fees.FEE_COLUMNS,
+        "account_volumes": fees.VOLUME_COLUMNS,
     }  # fmt: skip
     for table, columns in compared.items():
         assert {*columns, "shard"} == {column.name for column in metadata.tables[table].columns}, table
@@ -311,6 +313,9 @@ TAMPERED = {
     "rejections": "UPDATE rejections SET reason = 1 WHERE sequence = (SELECT min(sequence) FROM rejections)",
     "candles": "UPDATE candles_1m SET volume_lots = volume_lots + 1 WHERE ctid = (SELECT min(ctid) FROM candles_1m)",
     "transfers": "UPDATE transfers SET amount = amount + 1 WHERE sequence = (SELECT max(sequence) FROM transfers)",
+    "fees": "UPDATE account_fees SET taker_share_ppm = 7 WHERE account = (SELECT max(account) FROM account_fees)",
+    "volumes": "UPDATE account_volumes SET quote_units = quote_units + 1"
+    " WHERE account = 3 AND market = 1 AND day_ns = 0",
     "catalogue": "UPDATE markets SET taker_fee_ppm = 7 WHERE market = 2",
 }
 
@@ -328,7 +333,7 @@ async def test_a_changed_row_is_found_and_named(stored_url: str, part: str) -> N
     ("part", "table"),
     [("orders", "orders"), ("trades", "trades"), ("fills", "fills"), ("ledger", "ledger_entries"),
      ("rejections", "rejections"), ("candles", "candles_1m"), ("balances", "balances"), ("catalogue", "markets"),
-     ("transfers", "transfers")],
+     ("transfers", "transfers"), ("fees", "account_fees"), ("volumes", "account_volumes")],
 )  # fmt: skip
 async def test_a_missing_row_is_found_and_named(stored_url: str, part: str, table: str) -> None:
     await tamper(stored_url, f"DELETE FROM {table} WHERE ctid = (SELECT max(ctid) FROM {table})")
@@ -343,7 +348,8 @@ async def test_a_missing_row_is_found_and_named(stored_url: str, part: str, tabl
      ("rejections", "rejections", "sequence = 999999, client_order_id = 'x'"),
      ("candles", "candles_1m", "opened_ns = -60000000000"),
      ("balances", "balances", "account = 999999, available = 1"),
-     ("transfers", "transfers", "sequence = 999999, reference = 'x'")],
+     ("transfers", "transfers", "sequence = 999999, reference = 'x'"), ("fees", "account_fees", "account = 999999"),
+     ("volumes", "account_volumes", "account = 999999")],
 )  # fmt: skip
 async def test_a_row_too_many_is_found_and_named(stored_url: str, part: str, table: str, changed: str) -> None:
     await tamper(

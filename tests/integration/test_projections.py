@@ -33,7 +33,7 @@ from tests.support.journal import SHARD, Entry, JournalWriter
 Rows = dict[str, list[tuple[Any, ...]]]
 PROJECTED = (
     "watermarks", "assets", "markets", "orders", "rejections", "trades", "fills", "balances", "ledger_entries",
-    "candles_1m", "transfers",
+    "candles_1m", "transfers", "account_fees", "account_volumes",
 )  # fmt: skip
 MINUTE_NS = 60 * 10**9
 

@@ -119,6 +119,9 @@ class LocalCorridor:
     def balance(self, account: int, asset: int) -> tuple[int, int]:
         return self.journal.engine.balance(account, asset)
 
+    def fee_shares(self, account: int) -> tuple[int, int]:
+        return self.journal.engine.fee_shares(account)
+
     def state(self, market: int) -> MarketState:
         return self.journal.engine.state(market)
 

@@ -9,13 +9,14 @@ time: its memory is the engine's state and the live orders, whatever the length 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from engine.matching import Shard
-from engine.records import EventKind
+from engine.records import DAY_NS, EventKind
 from exchange.audit.damage import Suspect, describe
 from exchange.audit.derived import MINUTE_NS, Definitions, check_candles, check_catalogue
+from exchange.audit.fees import FeesAudit, check_volumes
 from exchange.audit.ledger import LedgerAudit, check_holds
 from exchange.audit.report import Part, Report
 from exchange.audit.rows import Connection
@@ -39,6 +40,7 @@ _DEFINED = frozenset((EventKind.ASSET_DEFINED, EventKind.MARKET_DEFINED))
 _DEFINING = _DEFINED | {EventKind.MARKET_CONFIGURED}
 _SERVER_SETTINGS = ("SET LOCAL work_mem = '64MB'", "SET LOCAL statement_timeout = 0", "SET LOCAL jit = off")
 
+SumCheck = Callable[[Connection, int, int, int, Report], Awaitable[int]]
 Progress = Callable[[int, int, float], None]  # commands done, commands in all, seconds so far
 
 
@@ -127,6 +129,7 @@ class _Auditor:
             OrdersAudit(connection, number, shard, report),
             RejectionsAudit(connection, number, shard, report),
             TransfersAudit(connection, number, shard, report),
+            FeesAudit(connection, number, shard, report),
             LedgerAudit(connection, number, shard, report, self._catalogue),
         ]
         return report
@@ -186,22 +189,24 @@ class _Auditor:
                 if isinstance(table, LedgerAudit):
                     self._done("balances", table.balances_compared, cut)
         if self._watermarks.get("candles") == cut:
-            await self._compare_candles(cut)
+            await self._compare_sums("candles", check_candles, MINUTE_NS, cut)
+        if self._watermarks.get("volumes") == cut:
+            await self._compare_sums("volumes", check_volumes, DAY_NS, cut)
         if self._watermarks.get("catalogue") == cut:
             count = await check_catalogue(
                 self._connection, self._number, self._shard, self._catalogue, self._defined, self._report
             )
             self._done("catalogue", count, cut)
 
-    async def _compare_candles(self, cut: int) -> None:
-        if self._watermarks.get("trades", 0) < cut or "trades" in self._report.counted:
-            self._report.parts.append(Part("candles", 0, cut, "the trades that they are made of are not proven"))
+    async def _compare_sums(self, name: str, check: SumCheck, length_ns: int, cut: int) -> None:
+        """Compare what trades add up to in times of one length with the trades."""
+        if self._watermarks.get("trades", 0) < cut or self._report.counted.keys() & {"trades", "fills"}:
+            self._report.parts.append(Part(name, 0, cut, "the trades that they are made of are not proven"))
             return
-        # A minute that had begun before the audit does holds trades that it has not seen.
-        since_ns = self._timestamp_ns - self._timestamp_ns % MINUTE_NS + MINUTE_NS
+        # A time that had begun before the audit does holds trades that it has not seen.
+        since_ns = self._timestamp_ns - self._timestamp_ns % length_ns + length_ns
         since_ns = -(2**63) if self._report.first == 1 else since_ns
-        count = await check_candles(self._connection, self._number, cut, since_ns, self._report)
-        self._done("candles", count, cut)
+        self._done(name, await check(self._connection, self._number, cut, since_ns, self._report), cut)
 
     async def _compare_snapshot(self, sequence: int) -> None:
         query = "SELECT digest, state FROM snapshots WHERE shard = $1 AND sequence = $2"
@@ -235,7 +240,7 @@ class _Auditor:
             self._report.parts += [Part(table.name, table.compared, last) for table in started]
             done.update(table.name for table in started)
         names: dict[str, str] = {table.name: table.projection for table in self._tables}
-        names |= {"balances": "balances", "candles": "candles", "catalogue": "catalogue"}
+        names |= {name: name for name in ("balances", "candles", "catalogue", "volumes")}
         for name, projection in names.items():
             if name not in done:
                 mark = self._watermarks.get(projection, 0)

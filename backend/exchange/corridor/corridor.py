@@ -192,6 +192,10 @@ class Corridor:
         """Return a market's mode, last price, trigger range and band as the engine has them: for advice."""
         return self._replica.shard.state(market)
 
+    def fee_shares(self, account: int) -> tuple[int, int]:
+        """Return (maker's, taker's) millionths of the markets' fees that an account pays: for advice."""
+        return self._replica.shard.fee_shares(account)
+
     def digest(self) -> int:
         """The state digest of the engine as it is in memory."""
         return self._replica.shard.digest()

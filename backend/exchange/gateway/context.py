@@ -12,6 +12,7 @@ from exchange.gateway.access import Access
 from exchange.settings import Settings
 from exchange.storage.database import Database
 from exchange.storage.journal import Entry
+from exchange.storage.volumes import Volumes
 from exchange.storage.withdrawals import WithdrawalTable
 from exchange.treasury.deposits import Deposits
 from exchange.treasury.sandbox import Sandbox
@@ -84,6 +85,9 @@ class Corridor(Protocol):
 
     def state(self, market: int) -> MarketState:
         """Return a market's mode, last price and band, which may be a batch ahead of the journal: for advice."""
+
+    def fee_shares(self, account: int) -> tuple[int, int]:
+        """Return (maker's, taker's) millionths of the markets' fees that an account pays: for advice."""
 
 
 class Projections(Protocol):
@@ -177,11 +181,13 @@ class Exchange:
     past: Past | None = None
     shard: int = 1
     access: Access = field(init=False)
+    volumes: Volumes = field(init=False)
     deposits: Deposits = field(init=False)
     withdrawals: Withdrawals = field(init=False)
 
     def __post_init__(self) -> None:
         self.access = Access(self.database.engine, self.settings)
+        self.volumes = Volumes(self.database.engine, self.shard, self.catalogue)
         transfers = Transfers(self.corridor)
         custody = Sandbox() if self.settings.transfers == "sandbox" else None
         self.deposits = Deposits(transfers, custody, on_request=not self.settings.production)

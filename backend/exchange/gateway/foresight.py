@@ -26,6 +26,7 @@ from exchange.contracts import commands
 from exchange.contracts.events import engine_detail
 from exchange.contracts.refusals import Refusal, Refused
 from exchange.contracts.units import PPM, Market
+from exchange.gateway.commission import account_fees
 from exchange.gateway.explain import explain_order
 from exchange.gateway.json_endpoint import Answer, Endpoint, decode, read_json_body
 from exchange.gateway.order_entry import OrderEntry
@@ -82,6 +83,7 @@ class Foresight:
             "price": market.price_text(order.price_ticks) if order.price_ticks else None,
             "trades_at_once": market.quantity_text(walk.lots if _meets_book(order, state) else 0),
             "needed": {"asset": asset.name, "amount": asset.to_text(needed)},
+            "fees": account_fees(market, self._exchange.corridor.fee_shares(principal.account)),
         }
 
     def _opposite(self, order: commands.Order) -> "list[tuple[int, int]]":

@@ -21,6 +21,7 @@ from exchange.gateway import (
     admin,
     admin_users,
     auth,
+    commission,
     health,
     history,
     key_routes,
@@ -243,9 +244,11 @@ def api_routers() -> tuple[APIRouter, ...]:
     """Every router that the document shows; the order in which paths are matched."""
     # /orders/orders before /orders/{order_id}, which would take "orders" for an id.
     access = (auth.router, second_factor.router, key_routes.router, key_routes.kill_router)
-    trading = (markets.router, orders.legacy_router, orders.router, accounts.router, transfer_routes.router)
+    trading = (markets.router, orders.legacy_router, orders.router, accounts.router)
+    money = (transfer_routes.router, commission.schedule_router, commission.router)
     administration = (admin.router, admin_users.router)
-    return (*access, *administration, *trading, past.router, history.router, statements.router, health.router)
+    reads = (past.router, history.router, statements.router, health.router)
+    return (*access, *administration, *trading, *money, *reads)
 
 
 @cache

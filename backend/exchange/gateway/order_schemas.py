@@ -309,6 +309,13 @@ class AssetAmount(Shape):
     amount: DecimalText
 
 
+class AccountFees(Shape):
+    """What this account pays of what it receives in a trade, as ratios."""
+
+    maker: DecimalText
+    taker: DecimalText
+
+
 class TestedOrder(Shape):
     """What an order that was only tested would need and trade now."""
 
@@ -316,6 +323,7 @@ class TestedOrder(Shape):
     price: DecimalText | None = Field(description="The limit, slid where it would have slid")
     trades_at_once: DecimalText = Field(description="With the book as it is published")
     needed: AssetAmount
+    fees: AccountFees
 
 
 class Orders(Shape):

@@ -12,6 +12,7 @@ from exchange.contracts.catalogue import Catalogue
 from exchange.projections.balances import Balances
 from exchange.projections.candles import Candles
 from exchange.projections.catalogue import CatalogueTables, load_catalogue
+from exchange.projections.fees import AccountFees, Volumes
 from exchange.projections.orders import Orders
 from exchange.projections.slice import Connection, Projection, read_slice
 from exchange.projections.trades import Trades
@@ -75,7 +76,7 @@ class ProjectionRunner:
         self._catalogue = Catalogue()
         self._projections: tuple[Projection, ...] = (
             CatalogueTables(self._catalogue), Orders(), Trades(), Balances(self._catalogue), Candles(),
-            Transfers(),
+            Transfers(), AccountFees(), Volumes(),
         )  # fmt: skip
         self._connection: Connection | None = None
         self._watermarks: dict[str, int] = {}

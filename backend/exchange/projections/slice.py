@@ -56,6 +56,7 @@ class Slice:
     trades: list[Event] = field(default_factory=list)
     definitions: list[tuple[bytes, Event]] = field(default_factory=list)  # of assets, and what markets became
     transfers: list[Transfer] = field(default_factory=list)
+    fees: list[Event] = field(default_factory=list)  # accounts' shares were set
 
     def take(self, command: bytes, events: bytes) -> None:
         """Add the next entry."""
@@ -65,6 +66,8 @@ class Slice:
                 self.trades.append(event)
             elif event.kind in _DEFINITIONS:
                 self.definitions.append((command, event))
+            elif event.kind == EventKind.FEES_SET:
+                self.fees.append(event)
             elif (transfer := transfer_of(command, event)) is not None:
                 self.transfers.append(transfer)
 

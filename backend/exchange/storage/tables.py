@@ -531,6 +531,30 @@ transfers = Table(
     comment="Projection transfers: deposits and withdrawals, and refused ones that had a reference",
 )
 
+account_fees = Table(
+    "account_fees",
+    metadata,
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("account", BigInteger, primary_key=True, autoincrement=False),
+    Column("maker_share_ppm", Integer, nullable=False, comment="millionths of a market's maker fee"),
+    Column("taker_share_ppm", Integer, nullable=False, comment="millionths of a market's taker fee"),
+    Column("sequence", BigInteger, nullable=False, comment="of the command that set them"),
+    comment="Projection fees: what accounts pay of the markets' fees; one that is not here pays the whole",
+)
+
+account_volumes = Table(
+    "account_volumes",
+    metadata,
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("account", BigInteger, primary_key=True, autoincrement=False),
+    Column("day_ns", BigInteger, primary_key=True, autoincrement=False, comment="start of the day in UTC"),
+    Column("market", Integer, primary_key=True, autoincrement=False),
+    Column("quote_units", Total, nullable=False, comment="notional that it traded as maker or taker"),
+    Column("sequence", BigInteger, nullable=False, comment="of the last trade in it"),
+    comment="Projection volumes: what accounts traded with others, by day and market",
+    postgresql_with={"fillfactor": 80},
+)
+
 candles_1m = Table(
     "candles_1m",
     metadata,

@@ -4,6 +4,26 @@
  */
 
 export interface paths {
+    "/api/v1/account/commission": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Commission
+         * @description Return what you pay in each market, the volume that your tier comes from, and what the next one needs.
+         */
+        get: operations["get_commission"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/account/kill-switch": {
         parameters: {
             query?: never;
@@ -584,6 +604,26 @@ export interface paths {
          * @description Give yourself demo money, up to the asset's daily limit, and return the balance.
          */
         post: operations["draw_from_faucet"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/fees/schedule": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Fee Schedule
+         * @description Return by what volume which share of the markets' fees is paid.
+         */
+        get: operations["get_fee_schedule"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1258,6 +1298,22 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * AccountFees
+         * @description What this account pays of what it receives in a trade, as ratios.
+         */
+        AccountFees: {
+            /**
+             * Maker
+             * @description A decimal number as text
+             */
+            maker: string;
+            /**
+             * Taker
+             * @description A decimal number as text
+             */
+            taker: string;
+        };
         /**
          * AccountFill
          * @description A fill that names its order.
@@ -2063,6 +2119,47 @@ export interface components {
             symbol: string;
         };
         /**
+         * Commission
+         * @description What you pay.
+         *
+         *     `tier` is that of your volume now. `maker_share`, `taker_share` and `markets` are in force: they follow the tier at
+         *     `tiers_set_at`.
+         */
+        Commission: {
+            /**
+             * Asset
+             * @description What volume is counted in
+             */
+            asset: string;
+            /**
+             * Maker Share
+             * @description Of the market's fee: 0.9 is nine tenths
+             */
+            maker_share: string;
+            /** Markets */
+            markets: components["schemas"]["MarketFees"][];
+            /** @description Null in the highest tier */
+            next_tier: components["schemas"]["NextTier"] | null;
+            /**
+             * Taker Share
+             * @description Of the market's fee: 0.9 is nine tenths
+             */
+            taker_share: string;
+            /** Tier */
+            tier: number;
+            /**
+             * Tiers Set At
+             * Format: date-time
+             * @description RFC 3339, UTC, nanoseconds
+             */
+            tiers_set_at: string;
+            /**
+             * Volume 30D
+             * @description Of today and the 30 days before, UTC; trades with others only
+             */
+            volume_30d: string;
+        };
+        /**
          * Confirmation
          * @description A code of the authenticator.
          * @example {
@@ -2363,6 +2460,44 @@ export interface components {
             amount: string;
             /** Asset */
             asset: string;
+        };
+        /**
+         * FeeSchedule
+         * @description All tiers, by rising volume.
+         */
+        FeeSchedule: {
+            /**
+             * Asset
+             * @description What volume is counted in
+             */
+            asset: string;
+            /** Tiers */
+            tiers: components["schemas"]["FeeTier"][];
+            /** Window Days */
+            window_days: number;
+        };
+        /**
+         * FeeTier
+         * @description From a volume on, which share of a market's fees is paid.
+         */
+        FeeTier: {
+            /**
+             * Maker Share
+             * @description Of the market's fee: 0.9 is nine tenths
+             */
+            maker_share: string;
+            /**
+             * Taker Share
+             * @description Of the market's fee: 0.9 is nine tenths
+             */
+            taker_share: string;
+            /** Tier */
+            tier: number;
+            /**
+             * Volume From
+             * @description A decimal number as text
+             */
+            volume_from: string;
         };
         /**
          * Fill
@@ -2730,6 +2865,27 @@ export interface components {
             volume_24h: string | null;
         };
         /**
+         * MarketFees
+         * @description What you pay in a market, as ratios of what you receive.
+         */
+        MarketFees: {
+            /**
+             * Maker
+             * @description A decimal number as text
+             */
+            maker: string;
+            /**
+             * Symbol
+             * @example BTC/USD
+             */
+            symbol: string;
+            /**
+             * Taker
+             * @description A decimal number as text
+             */
+            taker: string;
+        };
+        /**
          * MarketTerms
          * @description What may change about a market. What is left out stays; null takes a limit away.
          * @example {
@@ -3027,6 +3183,34 @@ export interface components {
              * @description A decimal number as text
              */
             tick_size: string;
+        };
+        /**
+         * NextTier
+         * @description The tier after yours, and the volume that is missing to it.
+         */
+        NextTier: {
+            /**
+             * Maker Share
+             * @description Of the market's fee: 0.9 is nine tenths
+             */
+            maker_share: string;
+            /**
+             * Missing
+             * @description A decimal number as text
+             */
+            missing: string;
+            /**
+             * Taker Share
+             * @description Of the market's fee: 0.9 is nine tenths
+             */
+            taker_share: string;
+            /** Tier */
+            tier: number;
+            /**
+             * Volume From
+             * @description A decimal number as text
+             */
+            volume_from: string;
         };
         /**
          * Order
@@ -4451,6 +4635,7 @@ export interface components {
          * @description What an order that was only tested would need and trade now.
          */
         TestedOrder: {
+            fees: components["schemas"]["AccountFees"];
             needed: components["schemas"]["AssetAmount"];
             /**
              * Price
@@ -4714,6 +4899,88 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    get_commission: {
+        parameters: {
+            query?: {
+                /** @description Answer only with what includes this entry; waits a second */
+                min_sequence?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Commission"];
+                };
+            };
+            /** @description Not signed in */
+            401: {
+                headers: {
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Refused: a field, a limit or the state of the market or account does not allow it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many attempts */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something broke on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Starting, standing by, overloaded or halted: ask again */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     kill_switch: {
         parameters: {
             query?: never;
@@ -8024,6 +8291,35 @@ export interface operations {
                 headers: {
                     /** @description Seconds to wait before asking again */
                     "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_fee_schedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FeeSchedule"];
+                };
+            };
+            /** @description Something broke on our side */
+            500: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {

@@ -35,7 +35,7 @@ OPERATIONS = {
 #: What each operation asks of who sends it. An operation that is missing here is one that nobody thought about.
 PUBLIC = {
     "register", "login", "refresh", "logout", "list_markets", "get_market", "get_depth", "list_trades", "list_candles",
-    "health", "get_past_book", "livez_livez_get", "readyz_readyz_get",
+    "get_fee_schedule", "health", "get_past_book", "livez_livez_get", "readyz_readyz_get",
 }  # fmt: skip
 NEEDS = {
     "read": {
@@ -43,6 +43,7 @@ NEEDS = {
         "list_fills", "list_history_orders", "list_history_fills", "list_history_ledger", "export_orders",
         "export_fills", "export_ledger", "get_statement", "export_statement", "list_past_balances",
         "get_transfer_terms", "list_deposits", "list_withdrawals", "get_withdrawal",
+        "get_commission",
     },
     "trade": {"place_order", "test_order", "batch_orders", "place_order_list", "amend_order", "replace_order"},
     "cancel": {"cancel_orders", "cancel_order", "delete_order"},
