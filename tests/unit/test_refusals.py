@@ -72,7 +72,6 @@ def test_every_refusal_of_a_request_is_in_the_openapi_document() -> None:
         "METHOD_NOT_ALLOWED",
         "UNKNOWN_KIND",
         "UNKNOWN_MARKET",
-        "DEFINITION_INVALID",
         "ACCOUNT_INVALID",
         "MODE_INVALID",
     }
