@@ -112,6 +112,9 @@ class RemoteCorridor:
     def state(self, market: int) -> MarketState:
         return self._follower.replica.shard.state(market)
 
+    def fee_shares(self, account: int) -> tuple[int, int]:
+        return self._follower.replica.shard.fee_shares(account)
+
     async def submit(self, command: bytearray) -> Entry:
         """Return the command's journal entry once it is durable.
 
