@@ -68,7 +68,7 @@ async def open_role(name: RoleName, settings: Settings) -> AsyncIterator[Role]:
 @asynccontextmanager
 async def _engine(settings: Settings, database: Database, relay: Relay) -> AsyncIterator[Role]:
     tables = FollowedTables(database.dsn, SHARD, relay)
-    corridor = Corridor(PostgresStore(database.dsn, SHARD, settings.snapshots_kept), tables)
+    corridor = Corridor(PostgresStore(database.dsn, SHARD, settings.snapshots_kept), tables, tables_first=False)
     desk = Desk(relay, corridor, SHARD)
     corridor.tell(on_entries=desk.publish)
     exchange = Exchange(settings, database, corridor, tables, corridor.live, corridor.catalogue, shard=SHARD)

@@ -98,7 +98,17 @@ def raise_why(following: "asyncio.Task[None]") -> None:
 class Corridor:
     """Submit commands to the shard that this process leads; see the module."""
 
-    def __init__(self, store: Store, projections: Projections, clock_ns: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self,
+        store: Store,
+        projections: Projections,
+        clock_ns: Callable[[], int] = time.time_ns,
+        tables_first: bool = True,
+    ) -> None:
+        """``tables_first``: take no order before the tables are where the journal ends; where another process makes
+        them nobody waits for it.
+        """
+        self._tables_first = tables_first
         self._store = store
         self._projections = projections
         self._clock_ns = clock_ns
@@ -252,6 +262,8 @@ class Corridor:
             tasks += (renewing, following)
             while not await _unless(following, self._replica.advance(leader)):  # noqa: ASYNC110 - they tell only when asked
                 await asyncio.sleep(TABLES_LOOK_S)
+            if self._tables_first:
+                await _unless(following, self._projections.wait_for(self._replica.sequence, None))
             leader.start_after(self._replica.chain)
             await self._lead(leader, renewing, following)
         finally:
