@@ -23,6 +23,7 @@ DSN_VARIABLE = "EXCHANGE_PROJECTIONS_DSN"  # in the environment, which only the 
 RESTART_S = 0.5
 STOP_TIMEOUT_S = 5.0
 NICENESS = 5  # orders first: the tables may lag for a moment, their readers wait
+UNKNOWN = -1  # a watermark that no entry is at: who waits for any waits until a child tells
 EXIT_BROKEN = 3  # the tables cannot follow the journal; starting again would not help
 
 
@@ -34,7 +35,7 @@ class ProjectionProcess:
         self._shard = shard
         self._child: asyncio.subprocess.Process | None = None
         self._waiters: set[tuple[int, asyncio.Future[None]]] = set()
-        self.watermark = 0
+        self.watermark = UNKNOWN
 
     async def wait_for(self, sequence: int, timeout_s: float | None) -> None:
         """Return when the tables include ``sequence``. Raises TimeoutError; ``timeout_s`` None waits for ever."""
@@ -93,7 +94,7 @@ class ProjectionProcess:
     async def _stop(self, child: asyncio.subprocess.Process) -> None:
         self._child = None
         # Without a child nothing is known: Postgres may lose the latest of the tables in a crash, and make it again.
-        self.watermark = 0
+        self.watermark = UNKNOWN
         if child.stdin is not None:
             child.stdin.close()
         try:
