@@ -110,7 +110,7 @@ def leader_jobs(exchange: Exchange) -> list[Coroutine[Any, Any, None]]:
     fee_tiers = FeeTiers(
         exchange.volumes, exchange.settings.fees, exchange.catalogue, exchange.corridor.submit, caught_up
     )
-    return [exchange.withdrawals.run(leads), fee_tiers.run(leads)]
+    return [exchange.withdrawals.run(leads), exchange.adjustments.run(leads), fee_tiers.run(leads)]
 
 
 def build_app(exchange: ServedExchange) -> FrontDoor:

@@ -35,7 +35,7 @@ class Exchange:
         stamped = self._sequencer.stamp(command)
         events = list(read_events(self.shard.apply(stamped)))
         self.catalogue.define(stamped)
-        return [posting for event in events for posting in postings_of(event, self.catalogue)]
+        return [posting for event in events for posting in postings_of(event, self.catalogue, stamped)]
 
 
 @pytest.mark.parametrize(("steps", "count"), [(flow.random_flow, 1_500), (full_flow.full_flow, 3_000)])
@@ -51,7 +51,7 @@ def test_postings_come_to_the_engines_balances_after_every_command(
             catalogue.define(command)
         sums: defaultdict[int, int] = defaultdict(int)
         for event in events:
-            for posting in postings_of(event, catalogue):
+            for posting in postings_of(event, catalogue, command):
                 balance = balances[posting.account, posting.asset]
                 balance[0] += posting.available_change
                 balance[1] += posting.held_change

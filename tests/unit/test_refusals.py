@@ -67,7 +67,7 @@ def test_every_refusal_of_a_request_is_in_the_openapi_document() -> None:
         for response in operation["responses"].values()
         for name in response.get("content", {}).get("application/problem+json", {}).get("examples", {})
     }
-    # Unknown methods are no operation's; definitions and accounts of other kinds are no request's.
+    # Unknown methods are no operation's; accounts of other kinds are no request's.
     elsewhere = {
         "METHOD_NOT_ALLOWED",
         "UNKNOWN_KIND",

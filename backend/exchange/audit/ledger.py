@@ -63,10 +63,10 @@ class LedgerAudit:
     def _entries(self, made: Made, touched: set[BalanceKey]) -> list[Row]:
         rows: list[Row] = []
         sequence = position = 0
-        for _, event in made:
+        for command, event in made:
             if event.sequence != sequence:
                 sequence, position = event.sequence, 0
-            for posting in postings_of(event, self._catalogue):
+            for posting in postings_of(event, self._catalogue, command):
                 account, asset, kind, available_change, held_change, order_id, trade_id = posting
                 balance = self._balances[account, asset]
                 balance[0] += available_change

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 MARKET_COLUMNS = ("symbol", "mode", "tick_size", "lot_size", "maker_fee", "taker_fee", "quantity_max", "last_price")
 USER_COLUMNS = ("account_id", "username", "role", "created_at", "frozen_at", "second_factor", "sessions", "live_orders")
+ADJUSTMENT_COLUMNS = (
+    "adjustment_id", "username", "direction", "amount", "asset", "status", "proposed_by", "decided_by", "sequence",
+    "reason", "refusal",
+)  # fmt: skip
 NONE = "none"  # takes a limit away
 
 _REASON = click.option("--reason", required=True, help="Why: kept in the audit log.")
@@ -366,3 +370,74 @@ def _account_of(client: "AdminClient", username: str) -> str:
     for user in client.call("GET", "/users", query={"username": username})["items"]:
         return str(user["account_id"])
     raise click.ClickException(f"there is no user {username}")
+
+
+# Adjustments
+
+
+@admin.group()
+def adjustments() -> None:
+    """Correct balances: one admin proposes, another approves, and the ledger does it once.
+
+    \b
+    exchange admin adjustments propose alice credit 12.50 USD --reason "fee charged twice on trade 17"
+    exchange admin adjustments list --status Proposed
+    exchange admin adjustments approve 7
+    """
+
+
+@adjustments.command("propose")
+@click.argument("username")
+@click.argument("direction", type=click.Choice(["credit", "debit"], case_sensitive=False))
+@click.argument("amount")
+@click.argument("asset")
+@_REASON
+@click.pass_obj
+def propose_adjustment(
+    client: "AdminClient", username: str, direction: str, amount: str, asset: str, reason: str
+) -> None:
+    """Propose to credit or debit USERNAME with AMOUNT of ASSET. Nothing moves until another admin approves."""
+    body = {
+        "account_id": _account_of(client, username),
+        "asset": asset.upper(),
+        "direction": direction.title(),
+        "amount": amount,
+        "reason": reason,
+    }
+    client.show(client.call("POST", "/adjustments", body), ADJUSTMENT_COLUMNS)
+
+
+@adjustments.command("list")
+@click.option("--status", help="Proposed, Approved, Executed, Refused, Rejected, Withdrawn or Expired.")
+@_LIMIT
+@_CURSOR
+@click.pass_obj
+def list_adjustments(client: "AdminClient", status: str | None, limit: int, cursor: str | None) -> None:
+    """Print adjustments, newest first."""
+    query = {"status": status.title() if status else None, "limit": limit, "cursor": cursor}
+    client.show(client.call("GET", "/adjustments", query=query), ADJUSTMENT_COLUMNS)
+
+
+@adjustments.command("approve")
+@click.argument("adjustment", type=click.IntRange(1))
+@click.pass_obj
+def approve_adjustment(client: "AdminClient", adjustment: int) -> None:
+    """Approve what another admin proposed. Doing it again is safe: the money moves once."""
+    client.show(client.call("POST", f"/adjustments/{adjustment}/approve"), ADJUSTMENT_COLUMNS)
+
+
+@adjustments.command("reject")
+@click.argument("adjustment", type=click.IntRange(1))
+@_REASON
+@click.pass_obj
+def reject_adjustment(client: "AdminClient", adjustment: int, reason: str) -> None:
+    """Decide against what another admin proposed."""
+    client.show(client.call("POST", f"/adjustments/{adjustment}/reject", {"reason": reason}), ADJUSTMENT_COLUMNS)
+
+
+@adjustments.command("withdraw")
+@click.argument("adjustment", type=click.IntRange(1))
+@click.pass_obj
+def withdraw_adjustment(client: "AdminClient", adjustment: int) -> None:
+    """Take back what you proposed."""
+    client.show(client.call("POST", f"/adjustments/{adjustment}/withdraw"), ADJUSTMENT_COLUMNS)

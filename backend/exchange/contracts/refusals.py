@@ -40,6 +40,8 @@ class EdgeReason(IntEnum):
     SECOND_FACTOR_STATE = 9028
     ADMIN_ONLY = 9029
     ALREADY_DEFINED = 9030
+    ADJUSTMENT_STATE = 9031
+    FOUR_EYES = 9032
     REFERENCE_REUSED = 9040
     INTERNAL = 9099
 
@@ -134,6 +136,8 @@ TEXTS: dict[AnyReason, ReasonText] = {
     EdgeReason.SECOND_FACTOR_STATE: ReasonText(409, "The second factor is not in that state"),
     EdgeReason.ADMIN_ONLY: ReasonText(403, "Only an admin may do this"),
     EdgeReason.ALREADY_DEFINED: ReasonText(409, "There is one of that name"),
+    EdgeReason.ADJUSTMENT_STATE: ReasonText(409, "The adjustment is not in that state"),
+    EdgeReason.FOUR_EYES: ReasonText(403, "This is for another admin to decide"),
     EdgeReason.REFERENCE_REUSED: ReasonText(409, "The reference belongs to a different transfer"),
     EdgeReason.INTERNAL: ReasonText(500, "Something broke on our side"),
 }

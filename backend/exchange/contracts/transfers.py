@@ -14,6 +14,8 @@ DEPOSIT, WITHDRAWAL = 1, 2  # the kinds of a transfer, as the ledger numbers the
 
 _KINDS: dict[int, int] = {CommandKind.DEPOSIT: DEPOSIT, CommandKind.WITHDRAW: WITHDRAWAL}
 _DONE = frozenset((EventKind.DEPOSITED, EventKind.WITHDRAWN))
+ADJUSTMENT_PREFIX = "ad:"  # of the references of corrections that two admins make
+
 _KEY = "/"  # no client order id has it
 
 
@@ -54,6 +56,11 @@ def find_transfer(command: bytes, events: bytes) -> Transfer:
     """Return the transfer of a journal entry that holds one."""
     found = (transfer_of(command, event) for event in read_events(events))
     return next(transfer for transfer in found if transfer is not None)
+
+
+def is_adjustment(command: bytes) -> bool:
+    """Whether a transfer's command corrects a balance, and nothing came in or went out."""
+    return (reference(command) or "").startswith(ADJUSTMENT_PREFIX)
 
 
 def transfer_key(name: str) -> str:

@@ -19,7 +19,7 @@ from exchange.gateway.problems import problems
 from exchange.storage.queries import Balance, LedgerEntry
 
 router = APIRouter(prefix="/api/v1", tags=["account"])
-LEDGER_KINDS = ("", "Deposit", "Withdrawal", "Hold", "Release", "TradeIn", "TradeOut", "Fee")
+LEDGER_KINDS = ("", "Deposit", "Withdrawal", "Hold", "Release", "TradeIn", "TradeOut", "Fee", "Adjustment")
 
 
 async def current_faucet(request: Request) -> Faucet:

@@ -129,10 +129,10 @@ async def admin_set_mode(
 
 def render_market(exchange: Exchange, market: Market) -> dict[str, Any]:
     """An AdminMarket. Halted where this exchange takes no orders."""
-    leads = exchange.corridor.role == "leader"
-    mode = exchange.live.mode(market.number) if leads else Mode.HALTED
+    known = exchange.corridor.takes_orders
+    mode = exchange.live.mode(market.number) if known else Mode.HALTED
     return market_terms.render_terms(
-        market, MODE_NAMES[mode], exchange.corridor.state(market.number) if leads else None
+        market, MODE_NAMES[mode], exchange.corridor.state(market.number) if known else None
     )
 
 

@@ -14,6 +14,7 @@ from exchange.storage.database import Database
 from exchange.storage.journal import Entry
 from exchange.storage.volumes import Volumes
 from exchange.storage.withdrawals import WithdrawalTable
+from exchange.treasury.adjustments import Adjustments
 from exchange.treasury.deposits import Deposits
 from exchange.treasury.sandbox import Sandbox
 from exchange.treasury.transfers import Transfers
@@ -184,6 +185,7 @@ class Exchange:
     volumes: Volumes = field(init=False)
     deposits: Deposits = field(init=False)
     withdrawals: Withdrawals = field(init=False)
+    adjustments: Adjustments = field(init=False)
 
     def __post_init__(self) -> None:
         self.access = Access(self.database.engine, self.settings)
@@ -193,6 +195,7 @@ class Exchange:
         self.deposits = Deposits(transfers, custody, on_request=not self.settings.production)
         table = WithdrawalTable(self.database.engine, self.shard)
         self.withdrawals = Withdrawals(table, transfers, custody, self.catalogue)
+        self.adjustments = Adjustments(self.database.engine, transfers, self.catalogue)
 
     async def read_your_writes(self, account: int) -> None:
         """Return once the tables include everything that the account was told of."""

@@ -55,7 +55,7 @@ class HistoryLedger(_Page):
 class StatementMovement(Shape):
     """All entries of a kind in the month; what orders hold and release moves nothing in or out."""
 
-    kind: Literal["Deposit", "Withdrawal", "TradeIn", "TradeOut", "Fee"]
+    kind: Literal["Deposit", "Withdrawal", "TradeIn", "TradeOut", "Fee", "Adjustment"]
     amount: DecimalText
     entries: int
 

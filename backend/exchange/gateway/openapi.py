@@ -19,6 +19,7 @@ from exchange.contracts.refusals import AnyReason, EdgeReason
 from exchange.gateway import (
     accounts,
     admin,
+    admin_adjustments,
     admin_users,
     auth,
     commission,
@@ -246,7 +247,7 @@ def api_routers() -> tuple[APIRouter, ...]:
     access = (auth.router, second_factor.router, key_routes.router, key_routes.kill_router)
     trading = (markets.router, orders.legacy_router, orders.router, accounts.router)
     money = (transfer_routes.router, commission.schedule_router, commission.router)
-    administration = (admin.router, admin_users.router)
+    administration = (admin.router, admin_users.router, admin_adjustments.router)
     reads = (past.router, history.router, statements.router, health.router)
     return (*access, *administration, *trading, *money, *reads)
 

@@ -185,7 +185,7 @@ class LedgerEntry(Shape):
 
     entry_id: str
     asset: str
-    kind: Literal["Deposit", "Withdrawal", "Hold", "Release", "TradeIn", "TradeOut", "Fee"]
+    kind: Literal["Deposit", "Withdrawal", "Hold", "Release", "TradeIn", "TradeOut", "Fee", "Adjustment"]
     available_change: DecimalText
     held_change: DecimalText
     available: DecimalText

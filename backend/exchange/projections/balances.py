@@ -58,10 +58,10 @@ class Balances:
         found: list[tuple[Event, int, Posting]] = []
         sequence = position = 0
         async for batch in in_turns(entries.events):
-            for _, event in batch:
+            for command, event in batch:
                 if event.sequence != sequence:
                     sequence, position = event.sequence, 0
-                for posting in postings_of(event, self._catalogue):
+                for posting in postings_of(event, self._catalogue, command):
                     found.append((event, position, posting))
                     position += 1
         return found

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from engine.records import EXTERNAL_ACCOUNT, REVENUE_ACCOUNT, EventKind, Side
 from exchange.contracts.catalogue import Catalogue
 from exchange.contracts.events import Event
+from exchange.contracts.transfers import is_adjustment
 from exchange.contracts.units import Market
 
 _HOLDS = frozenset((EventKind.ACCEPTED, EventKind.TRIGGERED, EventKind.ACTIVATED, EventKind.AMENDED))
@@ -24,6 +25,7 @@ class PostingKind(IntEnum):
     TRADE_IN = 5
     TRADE_OUT = 6
     FEE = 7
+    ADJUSTMENT = 8
 
 
 class Posting(NamedTuple):
@@ -38,8 +40,8 @@ class Posting(NamedTuple):
     trade_id: int
 
 
-def postings_of(event: Event, catalogue: Catalogue) -> list[Posting]:
-    """Return the postings of an event in the order in which they happen. Changes of zero are left out."""
+def postings_of(event: Event, catalogue: Catalogue, command: bytes) -> list[Posting]:
+    """Return the postings of an event of a command, in the order in which they happen. Changes of zero are left out."""
     if event.kind in _HOLDS:
         return _hold(event, catalogue, event.amount)
     if event.kind == EventKind.CANCELLED:
@@ -49,9 +51,11 @@ def postings_of(event: Event, catalogue: Catalogue) -> list[Posting]:
     if event.kind == EventKind.PREVENTED:
         return _prevented(event, catalogue)
     if event.kind == EventKind.DEPOSITED:
-        return _transfer(event, PostingKind.DEPOSIT, EXTERNAL_ACCOUNT, event.account)
+        kind = PostingKind.ADJUSTMENT if is_adjustment(command) else PostingKind.DEPOSIT
+        return _transfer(event, kind, EXTERNAL_ACCOUNT, event.account)
     if event.kind == EventKind.WITHDRAWN:
-        return _transfer(event, PostingKind.WITHDRAWAL, event.account, EXTERNAL_ACCOUNT)
+        kind = PostingKind.ADJUSTMENT if is_adjustment(command) else PostingKind.WITHDRAWAL
+        return _transfer(event, kind, event.account, EXTERNAL_ACCOUNT)
     return []
 
 

@@ -495,7 +495,7 @@ ledger_entries = Table(
         "kind",
         SmallInteger,
         nullable=False,
-        comment="1 deposit, 2 withdrawal, 3 hold, 4 release, 5 trade in, 6 trade out, 7 fee",
+        comment="1 deposit, 2 withdrawal, 3 hold, 4 release, 5 trade in, 6 trade out, 7 fee, 8 adjustment",
     ),
     Column("available_change", BigInteger, nullable=False),
     Column("held_change", BigInteger, nullable=False),

@@ -17,6 +17,7 @@ from exchange.storage.database import open_database
 from exchange.storage.tables import second_factors, sessions, users
 
 Role = Literal["user", "admin"]
+ACCOUNT_MAX = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,8 @@ async def page_of_users(
 ) -> Sequence[UserRow]:
     """Return users, the newest first. ``search``: a part of the username, or the whole account number."""
     which: list[ColumnElement[bool]] = []
+    if account is not None and account > ACCOUNT_MAX:
+        return []
     if account is not None:
         which.append(users.c.account_id == account)
     if search:

@@ -182,6 +182,7 @@ export const en = {
     TradeIn: "Received",
     TradeOut: "Paid",
     Fee: "Fee",
+    Adjustment: "Adjustment",
   },
   refusal: {
     limit: {
@@ -282,6 +283,10 @@ export const en = {
     SECOND_FACTOR_REQUIRED: "Enter the code that your authenticator shows.",
     SECOND_FACTOR_INVALID: "The code is wrong or was used before. Wait for the next one.",
     SECOND_FACTOR_STATE: "The second factor is not in that state.",
+    ADMIN_ONLY: "Only an admin of this exchange may do that.",
+    ALREADY_DEFINED: "There is one of that name already.",
+    ADJUSTMENT_STATE: "Nothing can be decided about this adjustment any more.",
+    FOUR_EYES: "Another admin has to decide about this.",
     REFERENCE_REUSED: "This reference belongs to a different transfer.",
     INTERNAL: "Something broke on the exchange's side.",
   },

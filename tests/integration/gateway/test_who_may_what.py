@@ -57,14 +57,16 @@ NEEDS = {
     "administer": {
         "admin_list_assets", "admin_create_asset", "admin_list_markets", "admin_create_market", "admin_change_terms",
         "admin_set_mode", "admin_list_users", "admin_get_user", "admin_freeze_user", "admin_thaw_user",
-        "admin_end_sessions", "admin_cancel_orders", "admin_list_audit_log",
+        "admin_end_sessions", "admin_cancel_orders", "admin_list_audit_log", "admin_propose_adjustment",
+        "admin_list_adjustments", "admin_get_adjustment", "admin_approve_adjustment", "admin_reject_adjustment",
+        "admin_withdraw_adjustment",
     },
 }  # fmt: skip
 QUERIES = {"get_past_book": "?symbol=BTC-USD&sequence=7", "list_past_balances": "?sequence=7"}
 SESSION_ONLY = ("revoke", "manage", "administer")  # never an API key
 #: Operations whose path names what is somebody's.
 OF_SOMETHING = (
-    "{order_id}", "{client_order_id}", "{key_id}", "{session_id}", "{withdrawal_id}", "{account_id}",
+    "{order_id}", "{client_order_id}", "{key_id}", "{session_id}", "{withdrawal_id}", "{account_id}", "{adjustment_id}",
 )  # fmt: skip
 BODIES: dict[str, Any] = {
     "place_order": ORDER,
@@ -95,6 +97,14 @@ BODIES: dict[str, Any] = {
     "admin_freeze_user": {"reason": "why not"},
     "admin_thaw_user": {"reason": "why not"},
     "admin_end_sessions": {"reason": "why not"},
+    "admin_reject_adjustment": {"reason": "why not"},
+    "admin_propose_adjustment": {
+        "account_id": "1000",
+        "asset": "USD",
+        "direction": "Credit",
+        "amount": "1",
+        "reason": "why not",
+    },
     "admin_cancel_orders": {"reason": "why not"},
 }
 Ask = Callable[[str], Awaitable[tuple[int, Any]]]
@@ -169,6 +179,7 @@ class World:
         names = {"{order_id}": self.order_id, "{session_id}": self.session_id, "{key_id}": self.key["key_id"]}
         names["{withdrawal_id}"] = self.withdrawal_id
         names["{account_id}"] = str(self.alice)
+        names["{adjustment_id}"] = "1"
         for name, value in {**names, "{client_order_id}": "mine", "{symbol}": "BTC-USD", "{month}": "2026-01"}.items():
             path = path.replace(name, value)
         return method, path + QUERIES.get(operation, ""), BODIES.get(operation)

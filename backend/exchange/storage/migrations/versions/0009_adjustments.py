@@ -9,6 +9,7 @@ branch_labels = None
 depends_on = None
 
 STATUSES = "status IN ('Proposed', 'Approved', 'Executed', 'Refused', 'Rejected', 'Withdrawn')"
+_KINDS = "1 deposit, 2 withdrawal, 3 hold, 4 release, 5 trade in, 6 trade out, 7 fee"
 FOUR_EYES = "status IN ('Proposed', 'Rejected', 'Withdrawn') OR coalesce(decided_by <> proposed_by, false)"
 
 
@@ -40,6 +41,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("adjustment_id", name="pk_adjustments"),
         comment="Corrections of balances: one admin proposes, another approves",
     )
+    op.alter_column("ledger_entries", "kind", comment=f"{_KINDS}, 8 adjustment", existing_comment=_KINDS)
     op.create_index(
         "ix_adjustments_approved",
         "adjustments",
@@ -50,4 +52,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.alter_column("ledger_entries", "kind", comment=_KINDS, existing_comment=f"{_KINDS}, 8 adjustment")
     op.drop_table("adjustments")
