@@ -70,7 +70,7 @@ async def test_one_proposes_another_approves_and_the_ledger_shows_an_adjustment(
     assert (status, done["status"]) == (200, "Executed")
     assert office.usd(office.alice) == "10.25"
     assert await office.ledger() == [("Adjustment", "-2.25"), ("Adjustment", "12.5")]
-    _, month = await office.ask("GET", f"/api/v1/statements/{done['decided_at'][:7]}", headers=office.alices)
+    _, month = await office.ask("GET", f"/api/v1/history/statements/{done['decided_at'][:7]}", headers=office.alices)
     (usd,) = month["assets"]
     assert usd["movements"] == [{"kind": "Adjustment", "amount": "10.25", "entries": 2}], usd
     rows = [row[:3] for row in await office.log()]
