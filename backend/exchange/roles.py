@@ -28,6 +28,7 @@ from exchange.corridor.live import Changes
 from exchange.gateway.archive import JournalArchive
 from exchange.gateway.context import Exchange
 from exchange.gateway.hub import Hub
+from exchange.gateway.shared_access import SharedAccess
 from exchange.gateway.streams import StreamServer
 from exchange.history.process import HistoryProcess
 from exchange.main import SHARD, ServedExchange, build_app, leader_jobs
@@ -137,11 +138,13 @@ async def _follower(settings: Settings, database: Database, relay: Relay) -> Asy
         shard=SHARD,
         hub=hub,
     )
-    access = exchange.access.state
-    access.on_own_change = lambda: relay.speak(channels.access, b"")
-    await relay.listen({channels.access: lambda _: access.hurry()})
+    access = exchange.access
+    shared = SharedAccess(relay, SHARD, access.limits, access.seen)
+    access.limits = access.seen = shared
+    access.state.on_own_change = lambda: relay.speak(channels.access, b"")
+    await relay.listen({channels.access: lambda _: access.state.hurry()})
     try:
-        async with _running(tables.follow(), follower.run(), corridor.run(), hub.run()):
+        async with _running(tables.follow(), follower.run(), corridor.run(), hub.run(), shared.run()):
             yield exchange
     finally:
         await past.close()

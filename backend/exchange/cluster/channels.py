@@ -11,6 +11,7 @@ class Channels:
         self.tables = f"{self._prefix}tables"  # Reached
         self.hurry = f"{self._prefix}hurry"  # Hurry
         self.access = f"{self._prefix}access"  # that keys or sessions have changed in the tables; nothing else
+        self.spending = f"{self._prefix}spending"  # Spending
 
     def commands(self, epoch: int) -> str:
         """Asks to the leader of an epoch: nobody else ever listens there."""

@@ -18,7 +18,15 @@ from exchange.gateway.edge import headers_by_name
 from exchange.gateway.principal import FROZEN_PERMISSIONS, Permission, Principal
 from exchange.gateway.rate_limits import BudgetName, LocalRateLimits, RateLimits
 from exchange.gateway.sealing import SealBroken, Sealer
-from exchange.gateway.signatures import AHEAD_MS_MAX, SIGNATURE, TIMESTAMP, SeenFull, SeenSignatures, signed_text
+from exchange.gateway.signatures import (
+    AHEAD_MS_MAX,
+    SIGNATURE,
+    TIMESTAMP,
+    SeenFull,
+    SeenSignatures,
+    Signatures,
+    signed_text,
+)
 from exchange.gateway.tokens import TokenVerifier, bearer_token
 from exchange.settings import Settings
 
@@ -43,11 +51,11 @@ class Access:
         self.sealer = Sealer(settings.jwt_secret)
         self.state = AccessState(engine, self.sealer)
         self.tokens = TokenVerifier(settings.jwt_secret)
-        self.limits = limits or LocalRateLimits(
+        self.limits: RateLimits = limits or LocalRateLimits(
             {"requests": settings.requests_per_s, "cancels": settings.cancels_per_s}
         )
         self._admins_need_second_factor = settings.admin_second_factor
-        self._seen = SeenSignatures(clock=clock)
+        self.seen: Signatures = SeenSignatures(clock=clock)
         self._clock = clock
 
     def admit(
@@ -182,7 +190,7 @@ class Access:
                 nearest=str(now_ms),
             )
         try:
-            if self._seen.first_time(signature, timestamp_ms + window_ms):
+            if self.seen.first_time(signature, timestamp_ms + window_ms):
                 return
         except SeenFull:
             raise refuse(EdgeReason.OVERLOADED, "too many signed requests at once; try again in a moment") from None

@@ -44,11 +44,14 @@ class Budget(NamedTuple):
 class RateLimits(Protocol):
     """Where budgets are kept.
 
-    It answers at once, for every order asks: what several processes share has to be fetched ahead, in portions.
+    It answers at once, for every order asks: what several processes share they tell each other afterwards.
     """
 
     def take(self, subject: int | str, name: BudgetName, weight: int) -> Budget:
         """Pay for a request, or say how long to wait. Weight 0 only looks; what weighs more than all weighs all."""
+
+    def spend(self, subject: int | str, name: BudgetName, weight: int) -> None:
+        """Take what was paid for elsewhere. A budget is never emptier than empty."""
 
 
 class LocalRateLimits:
@@ -84,6 +87,14 @@ class LocalRateLimits:
             self._make_room(full_at, now)
         full_at[subject] = now + after_s
         return Budget(per_s, after_s, 0.0)
+
+    def spend(self, subject: int | str, name: BudgetName, weight: int) -> None:
+        """Take what was paid for elsewhere. A budget is never emptier than empty."""
+        per_s, full_at = self._per_s[name], self._full_at[name]
+        now = self._clock()
+        if subject not in full_at and len(full_at) >= self._subjects_max:
+            self._make_room(full_at, now)
+        full_at[subject] = min(max(full_at.get(subject, now), now) + weight / per_s, now + BURST_S)
 
     def _make_room(self, full_at: dict[int | str, float], now: float) -> None:
         for subject in [subject for subject, at in full_at.items() if at <= now]:

@@ -61,11 +61,19 @@ class SeenFull(Exception):
     """As many signatures are remembered as there is room for."""
 
 
+class Signatures(Protocol):
+    """Where taken signatures are remembered."""
+
+    def first_time(self, signature: bytes, good_until_ms: int) -> bool:
+        """Remember a signature; False where it was taken before. Raises SeenFull."""
+
+
 class SeenSignatures:
     """Signatures taken within their window, so that a recording of a request is worthless.
 
     At most ``seen_max`` are remembered; at the bound further requests are refused, since forgetting one would let it
-    be played again. This is one process's memory: where several serve one exchange, each takes a request once.
+    be played again. This is one process's memory: where several serve one exchange they tell each other what they took
+    (shared_access.py).
     """
 
     def __init__(self, seen_max: int = SEEN_MAX, clock: Callable[[], float] = time.time) -> None:
