@@ -1,8 +1,8 @@
 """The whole state machine on the project's own flows, in units of an empty Python call.
 
 Checks, holds, matching, fees, ledger, events and digest of every command, applied in batches. Each figure is the least
-processor time of several rounds; what is compared runs in turns, so that a noisy machine disturbs both alike.
-Run it: `python -m tests.performance.state_machine`.
+processor time of several rounds; what is compared runs in turns, so that a noisy machine disturbs both alike. Last come
+the aims. Run it: `python -m tests.performance.state_machine`.
 """
 
 import time
@@ -15,8 +15,8 @@ from engine import records
 from engine.book_records import OperationKind
 from engine.matching import Shard
 from engine.records import CommandKind, OrderType, SelfTrade, Side, TimeInForce
-from tests.performance.empty import empty_call_ns
 from tests.performance.workloads import Operations, workload
+from tests.performance.yardsticks import Result, empty_call_ns, print_table
 from tests.support import commands
 from tests.support.commands import Sequencer, split_commands
 
@@ -114,7 +114,7 @@ def flow(name: str, count: int, *, features: bool) -> tuple[Shard, Batches]:
     return shard, as_commands(workload(name, count), shard.sequence + 1, self_trade)
 
 
-def measure_flow(name: str, count: int, rounds: int) -> None:
+def measure_flow(name: str, count: int, rounds: int) -> list[Result]:
     """A flow plain and with dormant features, in turns."""
     plain, dressed, empty = [], [], []
     for _ in range(rounds):
@@ -125,9 +125,13 @@ def measure_flow(name: str, count: int, rounds: int) -> None:
     calls = min(plain) / min(empty)
     print(f"{name:10} {min(plain):7.0f} ns a command = {calls:4.1f} empty calls ({min(empty):.0f} ns);", end=" ")
     print(f"features present but at rest: {min(dressed):7.0f} ns ({cost:+.0f} %)")
+    return [
+        Result(f"{name}, a command in a batch, in empty calls", calls, 10),
+        Result(f"{name}, cost of features at rest, in %", cost, 15),
+    ]
 
 
-def measure_latency(count: int) -> None:
+def measure_latency(count: int) -> list[Result]:
     """One command a call: the median and the slowest in a thousand."""
     shard = opened()
     batches = as_commands(workload("realistic", count), shard.sequence + 1)
@@ -141,6 +145,7 @@ def measure_latency(count: int) -> None:
         taken[at] = time.perf_counter_ns() - started
     median, slow = np.percentile(taken[10_000:], (50, 99.9))
     print(f"one command a call: median {median:.0f} ns, p99.9 {slow:.0f} ns = {slow / median:.1f} medians")
+    return [Result("realistic, p99.9 of single commands, in medians", slow / median, 50)]
 
 
 def measure_restore() -> None:
@@ -155,10 +160,10 @@ def measure_restore() -> None:
 
 
 def main() -> None:
-    measure_flow("realistic", 300_000, rounds=5)
-    measure_flow("sweep", 200_000, rounds=5)
-    measure_latency(300_000)
+    results = measure_flow("realistic", 300_000, rounds=5) + measure_flow("sweep", 200_000, rounds=5)
+    results += measure_latency(300_000)
     measure_restore()
+    print_table(results)
 
 
 if __name__ == "__main__":
