@@ -5,9 +5,9 @@ settings ─> database ─> projections ─> corridor ─> hub ─> gateway (Fas
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -19,12 +19,15 @@ from exchange.corridor.corridor import Corridor
 from exchange.gateway.app import create_app
 from exchange.gateway.archive import JournalArchive
 from exchange.gateway.context import Exchange
+from exchange.gateway.dead_man import DeadMan
+from exchange.gateway.disconnects import Disconnects
 from exchange.gateway.foresight import Foresight
 from exchange.gateway.http_protocol import ExchangeProtocol
 from exchange.gateway.hub import Hub
 from exchange.gateway.order_batches import OrderBatches
 from exchange.gateway.order_changes import OrderChanges
 from exchange.gateway.order_entry import FrontDoor, OrderEntry
+from exchange.gateway.stream_orders import StreamOrders
 from exchange.gateway.streams import StreamServer
 from exchange.gateway.websocket import MESSAGE_BYTES_MAX, StreamSocket
 from exchange.history.process import HistoryProcess
@@ -42,9 +45,13 @@ SHUTDOWN_TIMEOUT_S = 10
 
 @dataclass(kw_only=True)
 class ServedExchange(Exchange):
-    """An exchange that is served from this process, wherever its corridor runs."""
+    """An exchange that is served from this process, wherever its corridor runs.
+
+    Whoever opened it awaits ``on_stop`` once nobody is served any more, while commands are taken still.
+    """
 
     hub: Hub
+    on_stop: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
 
 @dataclass(kw_only=True)
@@ -89,6 +96,8 @@ async def open_exchange(settings: Settings) -> AsyncIterator[RunningExchange]:
     try:
         yield exchange
     finally:
+        for stop in exchange.on_stop:
+            await stop()
         for task in tasks:
             task.cancel()
         for result in await asyncio.gather(*tasks, return_exceptions=True):
@@ -117,10 +126,13 @@ def build_app(exchange: ServedExchange) -> FrontDoor:
     """Return the whole HTTP and WebSocket edge."""
     app = create_app(exchange)
     entry = OrderEntry(exchange, app.state.queries)
-    streams = StreamServer(exchange, exchange.hub)
-    changes = OrderChanges(entry)
-    order_routes = [*OrderBatches(entry, changes).routes(), *Foresight(entry).routes(), *changes.routes()]
-    app.router.routes[:0] = [*order_routes, *entry.routes(), WebSocketRoute("/ws/v1", streams.serve)]
+    changes, foresight, dead_man = OrderChanges(entry), Foresight(entry), DeadMan(exchange)
+    batches, disconnects = OrderBatches(entry, changes), Disconnects(exchange, dead_man)
+    exchange.on_stop.append(disconnects.close)
+    stream_orders = StreamOrders(entry, changes, batches, foresight, dead_man, disconnects)
+    streams = StreamServer(exchange, exchange.hub, stream_orders.operations())
+    order_routes = [route for part in (batches, foresight, dead_man, changes, entry) for route in part.routes()]
+    app.router.routes[:0] = [*order_routes, WebSocketRoute("/ws/v1", streams.serve)]
     return FrontDoor(app, entry)
 
 

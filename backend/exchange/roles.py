@@ -145,7 +145,11 @@ async def _follower(settings: Settings, database: Database, relay: Relay) -> Asy
     await relay.listen({channels.access: lambda _: access.state.hurry()})
     try:
         async with _running(tables.follow(), follower.run(), corridor.run(), hub.run(), shared.run()):
-            yield exchange
+            try:
+                yield exchange
+            finally:
+                for stop in exchange.on_stop:
+                    await stop()
     finally:
         await past.close()
 

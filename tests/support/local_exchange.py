@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import uvicorn
+from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 
 from engine.records import MarketState
@@ -21,11 +22,17 @@ from exchange.corridor.genesis import genesis
 from exchange.corridor.live import Live
 from exchange.gateway.app import create_app
 from exchange.gateway.context import Exchange, Role
+from exchange.gateway.dead_man import DeadMan
+from exchange.gateway.disconnects import Disconnects
 from exchange.gateway.foresight import Foresight
 from exchange.gateway.http_protocol import ExchangeProtocol
+from exchange.gateway.hub import Hub
 from exchange.gateway.order_batches import OrderBatches
 from exchange.gateway.order_changes import OrderChanges
 from exchange.gateway.order_entry import FrontDoor, OrderEntry
+from exchange.gateway.stream_orders import StreamOrders
+from exchange.gateway.streams import StreamServer
+from exchange.gateway.websocket import StreamSocket
 from exchange.projections.runner import ProjectionRunner
 from exchange.settings import Settings
 from exchange.storage.database import Database, open_database
@@ -122,6 +129,9 @@ class LocalCorridor:
     def fee_shares(self, account: int) -> tuple[int, int]:
         return self.journal.engine.fee_shares(account)
 
+    def cancel_after(self, account: int) -> int:
+        return self.journal.engine.cancel_after(account)
+
     def state(self, market: int) -> MarketState:
         return self.journal.engine.state(market)
 
@@ -156,7 +166,9 @@ async def local_exchange(database_url: str, **changes: str) -> AsyncIterator[Exc
 async def serving(app: ASGIApp) -> AsyncIterator[aiohttp.ClientSession]:
     """A client of the application on a real server."""
     http = partial(ExchangeProtocol, app) if isinstance(app, FrontDoor) else "auto"
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="on", http=http)  # type: ignore[arg-type]
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=0, log_config=None, lifespan="on", ws=StreamSocket, http=http,  # type: ignore[arg-type]
+    )  # fmt: skip
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve())
     while not server.started:
@@ -172,12 +184,15 @@ async def serving(app: ASGIApp) -> AsyncIterator[aiohttp.ClientSession]:
 
 
 def with_order_entry(exchange: Exchange) -> FrontDoor:
-    """The application with the routes that change orders, straight and the long way."""
+    """The application with order entry: straight, the long way, and over streams (which publish nothing here)."""
     app = create_app(exchange)
     entry = OrderEntry(exchange, app.state.queries)
-    changes = OrderChanges(entry)
-    others = [*OrderBatches(entry, changes).routes(), *Foresight(entry).routes(), *changes.routes()]
-    app.router.routes[:0] = [*others, *entry.routes()]
+    changes, foresight, dead_man = OrderChanges(entry), Foresight(entry), DeadMan(exchange)
+    batches, disconnects = OrderBatches(entry, changes), Disconnects(exchange, dead_man)
+    stream_orders = StreamOrders(entry, changes, batches, foresight, dead_man, disconnects)
+    streams = StreamServer(exchange, Hub(exchange.catalogue, exchange.live), stream_orders.operations())
+    routes = [route for part in (batches, foresight, dead_man, changes, entry) for route in part.routes()]
+    app.router.routes[:0] = [*routes, WebSocketRoute("/ws/v1", streams.serve)]
     return FrontDoor(app, entry)
 
 

@@ -73,6 +73,8 @@ async def test_a_key_that_reads_hears_of_its_accounts_orders(exchange_server: Ex
     reader, trader = (key_of(exchange_server, token, scope) for scope in ("read", "trade"))
     async with connected(exchange_server) as connection:
         await send(connection, **authentication(trader))
+        assert (await next_of(connection, "ack", "error"))["type"] == "ack"
+        await send(connection, op="subscribe", channel="orders")
         assert (await next_of(connection, "ack", "error"))["reason"] == "SCOPE_MISSING"
         signed = authentication(reader)
         await send(connection, **signed)

@@ -109,6 +109,10 @@ class RemoteCorridor:
     def balance(self, account: int, asset: int) -> tuple[int, int]:
         return self._follower.replica.shard.balance(account, asset)
 
+    def cancel_after(self, account: int) -> int:
+        """When the account's dead-man timer fires as it is followed here, 0 for never."""
+        return self._follower.replica.shard.cancel_after(account)
+
     def state(self, market: int) -> MarketState:
         return self._follower.replica.shard.state(market)
 

@@ -198,6 +198,10 @@ class Corridor:
         """
         return self._replica.shard.balance(account, asset)
 
+    def cancel_after(self, account: int) -> int:
+        """Return when the account's dead-man timer fires as the engine has it, 0 for never."""
+        return self._replica.shard.cancel_after(account)
+
     def state(self, market: int) -> MarketState:
         """Return a market's mode, last price, trigger range and band as the engine has them: for advice."""
         return self._replica.shard.state(market)

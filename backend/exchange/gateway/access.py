@@ -68,12 +68,23 @@ class Access:
         Raises Refused: UNAUTHENTICATED, TOKEN_EXPIRED, those of signatures, THROTTLED, SCOPE_MISSING, ADMIN_ONLY,
         ACCOUNT_FROZEN, or UNAVAILABLE before the tables were read.
         """
-        principal = self._identify(scope, body)
+        principal = self.identify(scope, body)
+        self.let_in(scope, principal, permission, budget, weight)
+        return principal
+
+    def let_in(
+        self,
+        scope: Scope,
+        principal: Principal,
+        permission: Permission | None,
+        budget: BudgetName = "requests",
+        weight: int = 1,
+    ) -> None:
+        """Do the same for who is known already: a message on a stream. Raises Refused."""
         self.charge(scope, principal, budget, weight)
         # Every order passes here: who may is let through with two look-ups.
         if permission not in principal.permissions or principal.account in self.state.frozen:
             self.require(principal, permission)
-        return principal
 
     def charge(self, scope: Scope, principal: Principal, budget: BudgetName, weight: int) -> None:
         """Pay for a request, or for more of it. Raises Refused THROTTLED."""
@@ -123,7 +134,8 @@ class Access:
         elif principal.session_id in self.state.ended_sessions:
             raise refuse(EdgeReason.UNAUTHENTICATED, "the session of this access token was ended; log in again")
 
-    def _identify(self, scope: Scope, body: bytes) -> Principal:
+    def identify(self, scope: Scope, body: bytes) -> Principal:
+        """Return who sent a request. Raises Refused UNAUTHENTICATED, TOKEN_EXPIRED, those of signatures."""
         headers = headers_by_name(scope)
         authorization = headers.get(b"authorization")
         key_id = headers.get(KEY_HEADER)

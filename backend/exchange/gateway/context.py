@@ -84,6 +84,9 @@ class Corridor(Protocol):
     def balance(self, account: int, asset: int) -> tuple[int, int]:
         """Return (available, held) units, which may be a batch ahead of the journal: for advice, not for answers."""
 
+    def cancel_after(self, account: int) -> int:
+        """Return when the account's dead-man timer fires, 0 for never; it may be a batch ahead of the journal."""
+
     def state(self, market: int) -> MarketState:
         """Return a market's mode, last price and band, which may be a batch ahead of the journal: for advice."""
 

@@ -236,6 +236,26 @@ ORDER_ENTRY: tuple[Operation, ...] = (
             ("client_order_id_prefix", "Client order ids that begin so"),
         ),
     ),
+    Operation(
+        method="put",
+        path="/api/v1/orders/cancel-after",
+        operation_id="set_cancel_after",
+        description="Set, put off or turn off the account's dead-man timer. Unless it is put off in time all your live "
+        "orders are cancelled, whatever has become of you or of the exchange's processes meanwhile.",
+        answers={200: "The timer as it is now"},
+        reasons=(*BODY_REFUSALS, *_ENTRY_REFUSALS, Reason.EXPIRE_TIME_INVALID),
+        answer=order_schemas.Timer,
+        body=order_schemas.SetTimer,
+    ),
+    Operation(
+        method="get",
+        path="/api/v1/orders/cancel-after",
+        operation_id="get_cancel_after",
+        description="Tell when the account's dead-man timer fires.",
+        answers={200: "The timer as it is now"},
+        reasons=(EdgeReason.UNAVAILABLE,),
+        answer=order_schemas.Timer,
+    ),
     _cancel("put", "/api/v1/orders/{order_id}/cancel", "cancel_order"),
     _cancel("delete", "/api/v1/orders/{order_id}", "delete_order"),
 )  # fmt: skip

@@ -1,6 +1,6 @@
 """Several operations in one request: a batch of them, each with an outcome, and orders that hang on each other."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from exchange.gateway.context import Placing
 from exchange.gateway.explain import explain
 from exchange.gateway.json_endpoint import Answer, Endpoint, decode, read_json_body
 from exchange.gateway.order_changes import AmendRequest, OrderChanges
-from exchange.gateway.order_entry import OrderEntry, Step, render_all
+from exchange.gateway.order_entry import Begun, OrderEntry, Step, render_all
 from exchange.gateway.order_limits import check_command
 from exchange.gateway.order_request import LASTING, OrderRequest, check_side, place_command
 from exchange.gateway.principal import Principal
@@ -96,23 +96,27 @@ class OrderBatches:
     async def _batch(self, scope: Scope, receive: Receive) -> Answer:
         body = await read_json_body(scope, receive)
         request = decode(_batch_decoder, body, "batch", BatchRequest.__struct_fields__)
-        principal = self._admit(scope, body, request.operations)
-        return await (await self.begin(principal, request.operations))
+        principal = self._exchange.access.identify(scope, body)
+        self.let_in(scope, principal, request.operations)
+        return await (await self.begin(principal, request.operations)).answer
 
-    def _admit(self, scope: Scope, body: bytes, operations: list[Operation]) -> Principal:
-        """Each operation weighs what it would alone: cancels on their own budget, so that they are never starved."""
-        access, (orders, cancels) = self._exchange.access, weights(operations)
-        if not orders:
-            return access.admit(scope, body, "cancel", "cancels", cancels)
-        principal = access.admit(scope, body, "trade", weight=orders)
-        if cancels:
-            access.charge(scope, principal, "cancels", cancels)
-        return principal
+    def let_in(self, scope: Scope, principal: Principal, operations: list[Operation]) -> None:
+        """Each operation weighs what it would alone: cancels on their own budget, so that they are never starved.
 
-    async def begin(self, principal: Principal, operations: list[Operation]) -> Awaitable[Answer]:
-        """Submit operations, to be durable in one commit; their outcomes are what is returned awaits.
+        Not even an empty batch is free. Raises Refused.
+        """
+        access = self._exchange.access
+        cancels = sum(isinstance(operation, CancelOperation) for operation in operations)
+        orders = len(operations) - cancels
+        if orders:
+            access.let_in(scope, principal, "trade", weight=orders)
+        if cancels or not orders:
+            access.let_in(scope, principal, "cancel", "cancels", max(cancels, 1))
 
-        One's refusal stops no other. Raises Refused where nothing was done.
+    async def begin(self, principal: Principal, operations: list[Operation]) -> Begun:
+        """Submit operations, to be durable in one commit. One's refusal stops no other.
+
+        Raises Refused where nothing was done.
         """
         if not 1 <= len(operations) <= OPERATIONS_MAX:
             limit = f"1 to {OPERATIONS_MAX}"
@@ -121,7 +125,7 @@ class OrderBatches:
         steps = [await self._step(principal, operation) for operation in operations]
         pairs = [(step.command, step.client_order_id) for step in steps if isinstance(step, Step)]
         placings = await self._exchange.corridor.begin_all(principal.account, pairs) if pairs else []
-        return self._outcomes(steps, placings)
+        return Begun(placings, self._outcomes(steps, placings))
 
     async def _outcomes(self, steps: list[Step | Refused], placings: Sequence[Placing]) -> Answer:
         begun = iter(placings)
@@ -144,10 +148,10 @@ class OrderBatches:
         body = await read_json_body(scope, receive)
         request = decode(_list_decoder, body, "list", OrderListRequest.__struct_fields__)
         principal = self._exchange.access.admit(scope, body, "trade", weight=legs_of(request))
-        return await (await self.begin_list(principal, request))
+        return await (await self.begin_list(principal, request)).answer
 
-    async def begin_list(self, principal: Principal, request: OrderListRequest) -> Awaitable[Answer]:
-        """Submit orders that hang on each other: all, or none that stays. What is returned awaits the answer."""
+    async def begin_list(self, principal: Principal, request: OrderListRequest) -> Begun:
+        """Submit orders that hang on each other: all, or none that stays. Raises Refused where nothing was done."""
         account = principal.account
         kind = request.kind.lower() if isinstance(request.kind, str) else None
         if kind == "oco":
@@ -160,7 +164,7 @@ class OrderBatches:
             check_command(principal, leg.command, self._exchange)
         pairs = [(leg.command, leg.client_order_id) for leg in legs]
         placings = await self._exchange.corridor.begin_all(account, pairs, linked=True)
-        return self._placed_list(account, kind, market, legs, placings)
+        return Begun(placings, self._placed_list(account, kind, market, legs, placings))
 
     async def _placed_list(
         self, account: int, kind: str, market: Market, legs: list[_Leg], placings: Sequence[Placing]
@@ -245,12 +249,6 @@ class OrderBatches:
             refusal = refused.refusal
             field = f"{name}.{refusal.field}" if refusal.field else None
             raise Refused(replace(refusal, field=field)) from None
-
-
-def weights(operations: list[Operation]) -> tuple[int, int]:
-    """What a batch weighs on the budgets for requests and for cancels. Not even an empty one is free."""
-    cancels = sum(isinstance(operation, CancelOperation) for operation in operations)
-    return len(operations) - cancels, cancels if operations else 1
 
 
 def legs_of(request: OrderListRequest) -> int:

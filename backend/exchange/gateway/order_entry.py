@@ -5,7 +5,8 @@ bytes ─> OrderRequest ─> PLACE record ─> Corridor.place ─> events ─> O
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,7 +20,7 @@ from exchange.contracts.order_state import OrderState, fills_of, fills_of_order
 from exchange.contracts.orders import STATUS_NAMES, render_fill, render_order
 from exchange.contracts.refusals import EdgeReason, Refusal, Refused, refuse
 from exchange.contracts.units import Market
-from exchange.gateway.context import Exchange
+from exchange.gateway.context import Exchange, Placing
 from exchange.gateway.edge import rate_limit_headers, request_id
 from exchange.gateway.explain import explain
 from exchange.gateway.json_endpoint import (
@@ -60,6 +61,14 @@ class Step(NamedTuple):
     finish: Callable[[Entry, bool], Awaitable[Answer]]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Begun:
+    """An operation whose commands are in the corridor, in the order in which operations were begun."""
+
+    placings: Sequence[Placing]
+    answer: Awaitable[Answer]  # raises Refused
+
+
 class OrderEntry:
     """Places and cancels orders: the two operations that nobody can trade without."""
 
@@ -94,6 +103,15 @@ class OrderEntry:
         """Send a step through the corridor and answer it. Raises Refused."""
         entry, was_there = await self.exchange.corridor.place(step.command, principal.account, step.client_order_id)
         return await step.finish(entry, was_there)
+
+    async def begin(self, principal: Principal, step: Step) -> Begun:
+        """Send a step into the corridor, for who sends several at once. Raises Refused."""
+        placing = await self.exchange.corridor.begin(step.command, principal.account, step.client_order_id)
+
+        async def answer() -> Answer:
+            return await step.finish(*await placing.result())
+
+        return Begun((placing,), answer())
 
     def place_step(self, principal: Principal, request: OrderRequest) -> Step:
         """Place an order: 201 with the Order and its fills, 200 when its client_order_id had placed it before."""

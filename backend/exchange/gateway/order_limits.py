@@ -39,7 +39,7 @@ def check_command(principal: Principal, command: bytearray, exchange: Exchange) 
                 check_order(key, markets[order.market], asked, exchange)
     if asked.kind in _PLACING:
         check_order(key, markets[asked.market], asked, exchange)
-    elif asked.kind == CommandKind.MASS_CANCEL:
+    elif asked.kind in (CommandKind.MASS_CANCEL, CommandKind.CANCEL_AFTER):
         _check_scope(key, markets.get(asked.market))
 
 

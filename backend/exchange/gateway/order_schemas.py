@@ -302,6 +302,21 @@ class PlacedList(Shape):
     orders: list[OrderWithFills]
 
 
+class SetTimer(Shape):
+    """How long the account's orders live on from now; 0: for ever."""
+
+    model_config = example(timeout_ms=60_000)
+    timeout_ms: int = Field(description="0 turns the timer off, otherwise 1000 to 86400000", ge=0, le=86_400_000)
+
+
+class Timer(Shape):
+    """The account's dead-man timer."""
+
+    cancel_at: TimeText | None = Field(description="When all your live orders are cancelled; null while it is off")
+    remaining_ms: int | None
+    cancel_on_disconnect: bool = Field(description="Whether a connection of yours cancels when it ends")
+
+
 class AssetAmount(Shape):
     """An amount of an asset."""
 

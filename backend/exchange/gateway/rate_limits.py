@@ -32,6 +32,10 @@ class Budget(NamedTuple):
     def remaining(self) -> int:
         return int((BURST_S - self.full_s) * self.per_s + 1e-6)
 
+    def document(self) -> dict[str, int]:
+        """What the headers tell, for a message on a stream."""
+        return {"limit": self.limit, "remaining": self.remaining, "reset": math.ceil(self.full_s)}
+
     def headers(self) -> list[tuple[bytes, bytes]]:
         """The three headers: RateLimit-Reset counts whole seconds from now."""
         return [

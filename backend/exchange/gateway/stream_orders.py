@@ -1,0 +1,278 @@
+"""Order entry over /ws/v1: the operations of REST as messages, any number of them under way at once.
+
+message ─> who, budget, permission ─> the steps of order_entry.py and the others ─> answers by id
+           in the order of messages    into the corridor in the same order           as they are done
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import UNSET
+
+from engine.records import Reason
+from exchange.contracts.refusals import EdgeReason, Refusal, Refused, refuse
+from exchange.gateway.dead_man import DeadMan, TimerRequest
+from exchange.gateway.disconnects import Disconnects, Placed
+from exchange.gateway.foresight import Foresight
+from exchange.gateway.json_endpoint import Answer
+from exchange.gateway.order_batches import BatchRequest, OrderBatches, OrderListRequest, legs_of
+from exchange.gateway.order_changes import SCOPE_FIELDS, AmendRequest, OrderChanges, ReplaceRequest
+from exchange.gateway.order_entry import Begun, OrderEntry
+from exchange.gateway.order_request import OrderRequest, check_client_order_id, check_order_id
+from exchange.gateway.orders import get_order, get_order_by_client_id
+from exchange.gateway.principal import Principal
+from exchange.gateway.rate_limits import Budget
+from exchange.gateway.streams import Connection, Handler, decode
+
+
+class PlaceMessage(OrderRequest, forbid_unknown_fields=True):
+    """``place`` and ``test``: an order."""
+
+    op: object = None
+    id: object = None
+
+
+class CancelMessage(msgspec.Struct, forbid_unknown_fields=True):
+    """``cancel``."""
+
+    op: object = None
+    id: object = None
+    order_id: object = None
+
+
+class AmendMessage(AmendRequest, forbid_unknown_fields=True):
+    """``amend``."""
+
+    op: object = None
+    id: object = None
+    order_id: object = None
+
+
+class ReplaceMessage(ReplaceRequest, forbid_unknown_fields=True):
+    """``replace``: the new order, and which one it replaces."""
+
+    op: object = None
+    id: object = None
+    order_id: object = None
+
+
+class CancelAllMessage(msgspec.Struct, forbid_unknown_fields=True):
+    """``cancel_all``: what is not there is no limit; null is none that was meant."""
+
+    op: object = None
+    id: object = None
+    symbol: object = UNSET
+    side: object = UNSET
+    price_from: object = UNSET
+    price_to: object = UNSET
+    client_order_id_prefix: object = UNSET
+
+
+class BatchMessage(BatchRequest, forbid_unknown_fields=True):
+    """``batch``."""
+
+    op: object = None
+    id: object = None
+
+
+class OrderListMessage(OrderListRequest, forbid_unknown_fields=True):
+    """``order_list``."""
+
+    op: object = None
+    id: object = None
+
+
+class OrderMessage(msgspec.Struct, forbid_unknown_fields=True):
+    """``order``: one of your orders, by either of its ids."""
+
+    op: object = None
+    id: object = None
+    order_id: object = None
+    client_order_id: object = None
+
+
+class TimerMessage(TimerRequest, forbid_unknown_fields=True):
+    """``cancel_after``."""
+
+    op: object = None
+    id: object = None
+
+
+class DisconnectMessage(msgspec.Struct, forbid_unknown_fields=True):
+    """``cancel_on_disconnect``."""
+
+    op: object = None
+    id: object = None
+    on: object = None
+    scope: object = "connection"
+
+
+Told = dict[str, Any]  # what access keeps of a message: the budget that it drew on
+Message = TypeVar("Message")
+#: Lets a message in and begins what it asks for: all that happens in the order of the messages.
+Begin = Callable[["Asking", Message], Awaitable[Begun]]
+
+
+class Asking:
+    """Who sent a message, over which connection, and what it was charged."""
+
+    __slots__ = ("placed", "principal", "told")
+
+    def __init__(self, principal: Principal, placed: Placed) -> None:
+        self.principal = principal
+        self.placed = placed
+        self.told: Told = {}
+
+
+class StreamOrders:
+    """The operations on orders of a stream's connections."""
+
+    def __init__(
+        self,
+        entry: OrderEntry,
+        changes: OrderChanges,
+        batches: OrderBatches,
+        foresight: Foresight,
+        dead_man: DeadMan,
+        disconnects: Disconnects,
+    ) -> None:
+        self._entry = entry
+        self._changes = changes
+        self._batches = batches
+        self._foresight = foresight
+        self._dead_man = dead_man
+        self._disconnects = disconnects
+        self._exchange = entry.exchange
+
+    def operations(self) -> dict[str, Handler]:
+        """The operations by their names, for the StreamServer."""
+        return {
+            "place": self._handler(PlaceMessage, self._place),
+            "test": self._handler(PlaceMessage, self._test),
+            "cancel": self._handler(CancelMessage, self._cancel),
+            "amend": self._handler(AmendMessage, self._amend),
+            "replace": self._handler(ReplaceMessage, self._replace),
+            "cancel_all": self._handler(CancelAllMessage, self._cancel_all),
+            "batch": self._handler(BatchMessage, self._batch),
+            "order_list": self._handler(OrderListMessage, self._order_list),
+            "order": self._handler(OrderMessage, self._order),
+            "cancel_after": self._handler(TimerMessage, self._cancel_after),
+            "timer": self._handler(TimerMessage, self._timer),
+            "cancel_on_disconnect": self._handler(DisconnectMessage, self._cancel_on_disconnect),
+        }
+
+    def _handler(self, shape: type[Message], begin: Begin[Message]) -> Handler:
+        decoder = msgspec.json.Decoder(shape)
+
+        def handle(connection: Connection, message: bytes) -> Awaitable[dict[str, Any]]:
+            asking = Asking(connection.principal(None), self._disconnects.placed(connection))
+            return self._answer(asking, begin, decode(message, decoder))
+
+        return handle
+
+    async def _answer(self, asking: Asking, begin: Begin[Message], message: Message) -> dict[str, Any]:
+        """Begin what a message asks for when all before it are begun, and answer it when it is done."""
+        try:
+            async with asking.placed.turn:
+                begun = await begin(asking, message)
+                asking.placed.begun(begun)
+            try:
+                status, result = await begun.answer
+            finally:
+                await asking.placed.done(begun)
+        except Refused as refused:
+            raise _with_budget(refused.refusal, asking.told) from None
+        return {"status": status, "result": result} | _budget(asking.told)
+
+    # Orders
+
+    async def _place(self, asking: Asking, message: PlaceMessage) -> Begun:
+        self._exchange.access.let_in(asking.told, asking.principal, "trade")
+        return await self._entry.begin(asking.principal, self._entry.place_step(asking.principal, message))
+
+    async def _test(self, asking: Asking, message: PlaceMessage) -> Begun:
+        self._exchange.access.let_in(asking.told, asking.principal, "trade")
+        return _done(self._foresight.test_order(asking.principal, message))
+
+    async def _cancel(self, asking: Asking, message: CancelMessage) -> Begun:
+        self._exchange.access.let_in(asking.told, asking.principal, "cancel", "cancels")
+        return await self._entry.begin(asking.principal, self._entry.cancel_step(asking.principal, message.order_id))
+
+    async def _amend(self, asking: Asking, message: AmendMessage) -> Begun:
+        self._exchange.access.let_in(asking.told, asking.principal, "trade")
+        step = await self._changes.amend_step(asking.principal, message.order_id, message)
+        return await self._entry.begin(asking.principal, step)
+
+    async def _replace(self, asking: Asking, message: ReplaceMessage) -> Begun:
+        self._exchange.access.let_in(asking.told, asking.principal, "trade")
+        step = self._changes.replace_step(asking.principal, message.order_id, message)
+        return await self._entry.begin(asking.principal, step)
+
+    async def _cancel_all(self, asking: Asking, message: CancelAllMessage) -> Begun:
+        self._exchange.access.let_in(asking.told, asking.principal, "cancel", "cancels")
+        given = {name: getattr(message, name) for name in SCOPE_FIELDS}
+        scope = {name: value for name, value in given.items() if value is not UNSET}
+        return await self._entry.begin(asking.principal, self._changes.mass_cancel_step(asking.principal, scope))
+
+    async def _batch(self, asking: Asking, message: BatchMessage) -> Begun:
+        self._batches.let_in(asking.told, asking.principal, message.operations)
+        return await self._batches.begin(asking.principal, message.operations)
+
+    async def _order_list(self, asking: Asking, message: OrderListMessage) -> Begun:
+        self._exchange.access.let_in(asking.told, asking.principal, "trade", weight=legs_of(message))
+        return await self._batches.begin_list(asking.principal, message)
+
+    async def _order(self, asking: Asking, message: OrderMessage) -> Begun:
+        self._exchange.access.let_in(asking.told, asking.principal, "read")
+        return Begun((), self._read(asking.principal.account, message))
+
+    async def _read(self, account: int, message: OrderMessage) -> Answer:
+        exchange, queries = self._exchange, self._entry.queries
+        client_order_id = check_client_order_id(message.client_order_id)
+        if (client_order_id is None) == (message.order_id is None):
+            limit = "order_id or client_order_id"
+            raise refuse(EdgeReason.FIELD_INVALID, f"name the order by {limit}", field="order_id", limit=limit)
+        if client_order_id is None:
+            return 200, await get_order(exchange, queries, account, str(check_order_id(message.order_id)))
+        return 200, await get_order_by_client_id(exchange, queries, account, client_order_id)
+
+    # What ends orders by itself
+
+    async def _cancel_after(self, asking: Asking, message: TimerMessage) -> Begun:
+        self._exchange.access.let_in(asking.told, asking.principal, "cancel", "cancels")
+        _, state = await self._dead_man.set_timer(asking.principal, message.timeout_ms)
+        return _done(state)
+
+    async def _timer(self, asking: Asking, message: TimerMessage) -> Begun:
+        self._exchange.access.let_in(asking.told, asking.principal, "read")
+        if message.timeout_ms is not None:
+            raise refuse(Reason.MALFORMED, "timer tells the timer; cancel_after sets it", field="timeout_ms")
+        return _done(self._dead_man.state(asking.principal.account))
+
+    async def _cancel_on_disconnect(self, asking: Asking, message: DisconnectMessage) -> Begun:
+        self._exchange.access.let_in(asking.told, asking.principal, "cancel", "cancels")
+        return _done(await self._disconnects.watch(asking.placed, asking.principal, message.on, message.scope))
+
+
+def _done(result: dict[str, Any]) -> Begun:
+    """What needs no command, or has had its own."""
+    answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    answer.set_result((200, result))
+    return Begun((), answer)
+
+
+def _budget(told: Told) -> dict[str, Any]:
+    """What is left of the budget that a message drew on: what the headers tell of a request."""
+    left: Budget | None = told.get("rate_limit")
+    return {} if left is None else {"rate_limit": left.document()}
+
+
+def _with_budget(refusal: Refusal, told: Told) -> Refused:
+    """A refusal with what the headers would tell."""
+    extra = dict(refusal.extra) | _budget(told)
+    if refusal.retry_after_s is not None:
+        extra["retry_after_s"] = refusal.retry_after_s
+    return Refused(replace(refusal, extra=tuple(extra.items())))
