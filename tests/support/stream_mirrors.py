@@ -50,6 +50,14 @@ class _Units:
     def lots(self, quantity: str) -> int:
         return self._whole(Decimal(quantity) / self._lot)
 
+    def texts(self, level: Level) -> list[str]:
+        """[price, quantity] as the exchange writes them: as many decimals as the tick has, and no more than needed."""
+        quantity = f"{level.visible_lots * self._lot:f}"
+        return [
+            f"{level.price_ticks * self._tick:f}",
+            quantity.rstrip("0").rstrip(".") if "." in quantity else quantity,
+        ]
+
     def _whole(self, number: Decimal) -> int:
         assert number == int(number)
         return int(number)
@@ -75,6 +83,10 @@ class DepthMirror(Mirror):
         )
         update = L2Update(1, message["sequence"], message["prev_sequence"], 0, levels, message["checksum"])
         assert self._book.apply(update)
+
+    def texts(self) -> list[list[list[str]]]:
+        """Both sides as REST has them."""
+        return [[self._units.texts(level) for level in side] for side in self._book.depth()]
 
     def levels(self) -> list[list[tuple[int, int]]]:
         return [[level[:2] for level in side] for side in self._book.depth()]
@@ -109,6 +121,10 @@ class OrdersMirror(Mirror):
         )
         update = L3Update(1, message["sequence"], message["prev_sequence"], 0, changes, message["checksum"])
         assert self._book.apply(update)
+
+    def texts(self) -> list[list[list[str]]]:
+        """Both sides' levels as REST has them."""
+        return [[self._units.texts(level) for level in side] for side in self._book.depth()]
 
     def orders(self) -> list[BookOrder]:
         return self._book.orders()

@@ -13,6 +13,15 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.support.server import ExchangeServer
+from tests.support.stream_mirrors import (
+    AccountMirror,
+    CandlesMirror,
+    DepthMirror,
+    Mirror,
+    OrdersMirror,
+    TickerMirror,
+    TradesMirror,
+)
 
 Message = dict[str, Any]
 
@@ -141,6 +150,19 @@ BAD = {
     "unknown field": ('{"op":"ping","x":1}', "MALFORMED"),
     "unknown operation": ('{"op":"dance"}', "FIELD_INVALID"),
     "unknown channel": ('{"op":"subscribe","channel":"secrets","symbol":"BTC-USD"}', "FIELD_INVALID"),
+    "no interval": ('{"op":"subscribe","channel":"candles","symbol":"BTC-USD"}', "FIELD_INVALID"),
+    "unknown interval": (
+        '{"op":"subscribe","channel":"candles","symbol":"BTC-USD","interval":"2m"}',
+        "FIELD_INVALID",
+    ),
+    "interval of no candles": (
+        '{"op":"subscribe","channel":"depth","symbol":"BTC-USD","interval":"1m"}',
+        "FIELD_INVALID",
+    ),
+    "resume from before the first": (
+        '{"op":"subscribe","channel":"depth","symbol":"BTC-USD","resume_from":-1}',
+        "MALFORMED",
+    ),
     "unknown symbol": ('{"op":"subscribe","channel":"depth","symbol":"XRP-USD"}', "UNKNOWN_SYMBOL"),
     "no symbol": ('{"op":"subscribe","channel":"depth"}', "UNKNOWN_SYMBOL"),
     "not signed in": ('{"op":"subscribe","channel":"orders"}', "UNAUTHENTICATED"),
@@ -185,11 +207,253 @@ async def test_a_client_that_does_not_read_is_disconnected_and_slows_nobody(
 
 async def test_a_restart_closes_the_streams_and_a_new_connection_begins_anew(own_exchange: ExchangeServer) -> None:
     async with stream(own_exchange, {"op": "subscribe", "channel": "depth", "symbol": "BTC-USD"}) as connection:
-        await next_of(connection, "snapshot")
+        snapshot = await next_of(connection, "snapshot")
         await asyncio.to_thread(own_exchange.stop)
+        told = await next_of(connection, "shutdown")
+        assert (told["reason"], told["sequence"] >= snapshot["sequence"]) == (
+            "the exchange is restarting: connect again",
+            True,
+        )
+        assert 0 < told["reconnect_after_ms"] < 60_000
         with pytest.raises(ConnectionClosed):
             await read_to_the_end(connection)
         assert connection.close_code == 1012
     await asyncio.to_thread(own_exchange.start)
     async with stream(own_exchange, {"op": "subscribe", "channel": "depth", "symbol": "BTC-USD"}) as connection:
         assert (await next_of(connection, "snapshot"))["sequence"] >= 5
+
+
+CHANNELS: dict[str, type[Mirror]] = {
+    "depth": DepthMirror,
+    "depth.raw": DepthMirror,
+    "l3": OrdersMirror,
+    "trades": TradesMirror,
+    "ticker": TickerMirror,
+    "candles": CandlesMirror,
+    "orders": AccountMirror,
+}
+
+
+def subscriptions(mirrors: dict[str, Mirror], *, resume: bool) -> list[Message]:
+    operations = []
+    for channel, mirror in mirrors.items():
+        operation: Message = {"op": "subscribe", "channel": channel}
+        if channel != "orders":
+            operation["symbol"] = "ETH-USD"
+        if channel == "candles":
+            operation["interval"] = "1d"
+        if resume:
+            operation["resume_from"] = mirror.sequence
+        operations.append(operation)
+    return operations
+
+
+async def follow(
+    connection: ClientConnection,
+    mirrors: dict[str, Mirror],
+    until: Callable[[], bool],
+    answers: list[Message] | None = None,
+) -> None:
+    """Let the mirrors take what comes, until something is so or a pong comes; keep the answers to operations."""
+    async with asyncio.timeout(60):
+        while not until():
+            message = json.loads(await connection.recv())
+            if message["type"] in ("ack", "error") and answers is not None:
+                answers.append(message)
+            elif message["type"] in ("snapshot", "update"):
+                mirrors[message["channel"]].take(message)
+            elif message["type"] == "pong":
+                break
+
+
+async def test_who_comes_back_after_a_restart_gets_what_was_missed_on_every_channel(
+    own_exchange: ExchangeServer,
+) -> None:
+    token = own_exchange.trader("maker", {"USD": "10000000", "ETH": "10000"})
+    rng = random.Random(7)
+    placed: list[Message] = []
+
+    async def trade(count: int) -> int:
+        sequence = 0
+        for _ in range(count):
+            if placed and rng.random() < 0.3:
+                order_id = placed.pop(rng.randrange(len(placed)))["order_id"]
+                await call(own_exchange, "DELETE", f"/api/v1/orders/{order_id}", None, token)
+            terms = order(rng.choice(("Buy", "Sell")), 3000 + rng.randint(-5, 5))
+            _, answer = await call(own_exchange, "POST", "/api/v1/orders", terms, token)
+            placed.append(answer)
+            sequence = answer["sequence"]
+        return sequence
+
+    await trade(20)
+    mirrors = {channel: make() for channel, make in CHANNELS.items()}
+    sign_in = {"op": "authenticate", "token": token}
+    async with stream(own_exchange, sign_in, *subscriptions(mirrors, resume=False)) as connection:
+        seen = await trade(20)
+        live = (mirrors["depth.raw"], mirrors["l3"], mirrors["orders"])
+        await follow(connection, mirrors, lambda: all(mirror.sequence >= seen for mirror in live))
+    await trade(15)
+    await asyncio.to_thread(own_exchange.stop)
+    await asyncio.to_thread(own_exchange.start)
+    missed = await trade(15)
+    token = (await call(own_exchange, "POST", "/api/v1/auth/login", credentials("maker")))[1]["access_token"]
+    sign_in = {"op": "authenticate", "token": token}
+    async with stream(own_exchange, sign_in, *subscriptions(mirrors, resume=True)) as connection:
+        answers: list[Message] = []
+        await follow(connection, mirrors, lambda: len(answers) > len(mirrors), answers)
+        await connection.send('{"op":"ping","id":"all"}')  # what was missed comes behind its acknowledgement
+        await follow(connection, mirrors, lambda: False)
+    assert all(mirrors[name].sequence >= missed for name in ("depth", "depth.raw", "l3", "orders"))
+    resumes = {name: answer["resume"] for name, answer in zip(mirrors, answers[1:], strict=True)}
+    assert {resumes[name] for name in ("depth.raw", "l3", "trades", "ticker", "orders")} == {"replayed"}
+    await check_against_rest(own_exchange, mirrors, token)
+
+
+def credentials(username: str) -> Message:
+    return {"username": username, "password": "correct horse battery"}
+
+
+async def check_against_rest(exchange: ExchangeServer, mirrors: dict[str, Mirror], token: str) -> None:
+    _, book = await call(exchange, "GET", "/api/v1/markets/ETH-USD/depth?levels=1000")
+    depth, raw, orders = mirrors["depth"], mirrors["depth.raw"], mirrors["l3"]
+    assert isinstance(depth, DepthMirror) and isinstance(raw, DepthMirror) and isinstance(orders, OrdersMirror)
+    assert depth.texts() == raw.texts() == orders.texts() == [book["bids"], book["asks"]]
+    _, page = await call(exchange, "GET", "/api/v1/markets/ETH-USD/trades?limit=500")
+    trades, candles = mirrors["trades"], mirrors["candles"]
+    assert isinstance(trades, TradesMirror) and isinstance(candles, CandlesMirror)
+    told = [trade["trade_id"] for trade in trades.trades]
+    assert told == [trade["trade_id"] for trade in page["items"]][::-1][-len(told) :]
+    assert sum(candle["trades"] for candle in candles.candles.values()) == len(page["items"])
+    account = mirrors["orders"]
+    assert isinstance(account, AccountMirror)
+    _, page = await call(exchange, "GET", "/api/v1/orders?status=open&limit=500", None, token)
+    living = ("Waiting", "Open", "PartiallyFilled")
+    assert {item["order_id"]: item for item in page["items"]} == {
+        order_id: told for order_id, told in account.orders.items() if told["status"] in living
+    }
+    _, page = await call(exchange, "GET", "/api/v1/fills?limit=500", None, token)
+    ids = [fill["trade_id"] for fill in page["items"]][::-1]
+    assert [fill["trade_id"] for fill in account.fills] == ids[len(ids) - len(account.fills) :]
+    _, page = await call(exchange, "GET", "/api/v1/balances", None, token)
+    assert {item["asset"]: item for item in page["items"] if item["total"] != "0"} == account.balances
+
+
+async def test_who_claims_to_be_ahead_of_the_exchange_gets_a_snapshot(exchange_server: ExchangeServer) -> None:
+    operation = {"op": "subscribe", "channel": "trades", "symbol": "BTC-USD", "resume_from": 10**15}
+    async with stream(exchange_server, operation) as connection:
+        answer = await next_of(connection, "ack")
+        assert (answer["resume"], bool(answer["detail"])) == ("resnapshot", True)
+        assert (await next_of(connection, "snapshot", "update"))["type"] == "snapshot"
+
+
+async def test_candles_and_l3_follow_what_happens(own_exchange: ExchangeServer) -> None:
+    token = own_exchange.trader("both", {"USD": "100000", "ETH": "10"})
+    mirrors: dict[str, Any] = {"candles": CandlesMirror(), "l3": OrdersMirror()}
+    async with stream(own_exchange, *subscriptions(mirrors, resume=False)) as connection:
+        await follow(connection, mirrors, lambda: all(mirror.taken for mirror in mirrors.values()))
+        for side, quantity in (("Buy", "0.3"), ("Sell", "0.1")):
+            await call(own_exchange, "POST", "/api/v1/orders", order(side, 3000, quantity), token)
+        await follow(connection, mirrors, lambda: bool(mirrors["candles"].candles))
+        (candle,) = mirrors["candles"].candles.values()
+        assert (candle["open"], candle["close"], candle["volume"], candle["trades"]) == ("3000.00", "3000.00", "0.1", 1)
+        await follow(connection, mirrors, lambda: mirrors["l3"].taken >= 3)
+        assert mirrors["l3"].texts() == [[["3000.00", "0.2"]], []]
+
+
+class Wire:
+    """A connection whose frames are made by hand."""
+
+    def __init__(self, exchange: ExchangeServer) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", exchange.port), timeout=20)
+        self._socket.sendall(
+            b"GET /ws/v1 HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += self._socket.recv(1)
+        assert head.startswith(b"HTTP/1.1 101")
+
+    def send(self, *frames: bytes) -> None:
+        self._socket.sendall(b"".join(frames))
+
+    def next(self) -> tuple[int, bytes]:
+        """(first byte, payload) of the next frame."""
+        first, length = self._read(2)
+        if length >= 126:
+            length = int.from_bytes(self._read(2 if length == 126 else 8))
+        return first, self._read(length)
+
+    def answer(self) -> Message:
+        """The next message that is no heartbeat."""
+        while True:
+            first, payload = self.next()
+            assert first == 0x81, (first, payload)
+            message: Message = json.loads(payload)
+            if message["type"] != "heartbeat":
+                return message
+
+    def close_code(self) -> int:
+        while True:
+            first, payload = self.next()
+            if first == 0x88:
+                return int.from_bytes(payload[:2])
+
+    def _read(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            part = self._socket.recv(count - len(data))
+            assert part, "the connection ended without a word"
+            data += part
+        return data
+
+
+def masked(first: int, payload: bytes, mask: bytes = b"\x01\x02\x03\x04") -> bytes:
+    hidden = bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
+    length = len(payload)
+    size = bytes((0x80 | length,)) if length < 126 else bytes((0x80 | 126, length >> 8, length & 0xFF))
+    return bytes((first,)) + size + mask + hidden
+
+
+PING_OPERATION = b'{"op":"ping","id":7}'
+
+
+def test_a_message_in_pieces_with_a_ping_between_them_is_one_message(exchange_server: ExchangeServer) -> None:
+    wire = Wire(exchange_server)
+    wire.send(masked(0x01, PING_OPERATION[:5]), masked(0x89, b"there?"), masked(0x00, PING_OPERATION[5:9]))
+    first, payload = wire.next()
+    while first == 0x81:  # a heartbeat
+        first, payload = wire.next()
+    assert (first, payload) == (0x8A, b"there?")
+    for byte in masked(0x80, PING_OPERATION[9:]):
+        wire.send(bytes((byte,)))
+    assert wire.answer()["id"] == 7
+    wire.send(*(masked(0x81, b'{"op":"ping","id":%d}' % number) for number in range(300)))
+    assert [wire.answer()["id"] for _ in range(300)] == list(range(300))
+    wire.send(masked(0x88, b"\x03\xe8"))
+    assert wire.close_code() == 1000
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        (bytes((0x81, len(PING_OPERATION))) + PING_OPERATION, 1002),
+        (masked(0xC1, PING_OPERATION), 1002),
+        (masked(0x80, PING_OPERATION), 1002),
+        (masked(0x83, PING_OPERATION), 1002),
+        (masked(0x09, b"a ping in pieces"), 1002),
+        (masked(0x01, b"{") + masked(0x81, b"}"), 1002),
+        (b"\x81\xff" + (70_000).to_bytes(8, "big") + bytes(4), 1009),
+        (b"".join([masked(0x01, b"x" * 40_000), masked(0x00, b"x" * 40_000)]), 1009),
+    ],
+    ids=["unmasked", "reserved bit", "nothing to go on", "reserved opcode", "ping in pieces", "begun twice", "too long",
+         "too long in pieces"],
+)  # fmt: skip
+def test_who_breaks_the_protocol_is_told_and_nobody_else_notices(
+    exchange_server: ExchangeServer, frame: bytes, code: int
+) -> None:
+    other, wire = Wire(exchange_server), Wire(exchange_server)
+    wire.send(frame)
+    assert wire.close_code() == code
+    other.send(masked(0x81, PING_OPERATION))
+    assert other.answer()["id"] == 7

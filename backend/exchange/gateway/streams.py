@@ -1,4 +1,4 @@
-"""WebSocket /ws/v1: operations in, streams out (docs/api.md)."""
+"""WebSocket /ws/v1: operations in, streams out (docs/streams.md)."""
 
 import asyncio
 import logging
