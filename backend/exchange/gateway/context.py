@@ -1,6 +1,6 @@
 """What the gateway needs from the rest of the exchange: the seam that the composition root fills."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -168,7 +168,11 @@ class Streams(Protocol):
     """The WebSocket side."""
 
     @property
-    def subscribers(self) -> int: ...
+    def subscribers(self) -> int:
+        """How many subscriptions there are."""
+
+    @property
+    def connections(self) -> Sized: ...
 
 
 @dataclass

@@ -43,6 +43,7 @@ class Scrape:
         metrics.SEQUENCE.set(exchange.corridor.sequence)
         if exchange.streams is not None:
             metrics.STREAM_SUBSCRIBERS.set(exchange.streams.subscribers)
+            metrics.STREAM_CONNECTIONS.set(len(exchange.streams.connections))
         for market in exchange.catalogue.markets.values():
             _, bids, asks = exchange.live.depth(market.number, DEPTH_LEVELS_MAX)
             metrics.BOOK_DEPTH_LEVELS.labels(market.symbol, "bid").set(len(bids))
