@@ -304,8 +304,9 @@ async def test_who_comes_back_after_a_restart_gets_what_was_missed_on_every_chan
         await connection.send('{"op":"ping","id":"all"}')  # what was missed comes behind its acknowledgement
         await follow(connection, mirrors, lambda: False)
     assert all(mirrors[name].sequence >= missed for name in ("depth", "depth.raw", "l3", "orders"))
-    resumes = {name: answer["resume"] for name, answer in zip(mirrors, answers[1:], strict=True)}
-    assert {resumes[name] for name in ("depth.raw", "l3", "trades", "ticker", "orders")} == {"replayed"}
+    outcomes = {answer["id"]: answer.get("resume") for answer in answers}  # some take longer than others
+    resumes = {name: outcomes[number] for number, name in enumerate(mirrors, start=1)}
+    assert {name for name, outcome in resumes.items() if outcome != "replayed"} <= {"depth", "candles"}, answers
     await check_against_rest(own_exchange, mirrors, token)
 
 
