@@ -74,7 +74,7 @@ types: $(STAMPS)/dev  ## strict types
 	$(BIN)/mypy
 
 unit: $(STAMPS)/dev  ## units, properties, scenarios: no process but their own
-	$(PYTEST) tests/unit tests/properties tests/scenarios tests/journals tests/performance --benchmark-disable
+	$(PYTEST) tests/unit tests/properties tests/scenarios tests/journals tests/simulation tests/performance --benchmark-disable
 
 # The tests that run the fast engine, some of them shorter, on a build of it that reports every access outside of its memory
 # (setup.py). Its folder has copies of the Python packages: those of yesterday go first. Captured output would hide the
@@ -108,7 +108,8 @@ delivery: $(STAMPS)/dev  ## images, manifests, chart, monitoring
 frontend-test: $(STAMPS)/npm  ## the frontend's own checks
 	cd frontend && npm run --silent lint && npm run --silent typecheck && npm test --silent
 
-soak: $(STAMPS)/dev $(STAMPS)/frontend  ## kill -9 a hundred times, a million commands against the reference
+soak: $(STAMPS)/dev $(STAMPS)/frontend  ## kill -9 a hundred times, 10,000 simulated runs, a million commands against the reference
+	EXCHANGE_SIMULATION_SEEDS=10000 $(PYTEST) tests/simulation --timeout 3600
 	EXCHANGE_KILLS=100 $(PYTEST) -s tests/system/test_kill.py --timeout 3600
 	EXCHANGE_DIFFERENTIAL_COMMANDS=1000000 HYPOTHESIS_PROFILE=nightly $(PYTEST) tests/properties --timeout 7200
 

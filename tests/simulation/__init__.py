@@ -1,4 +1,4 @@
-"""The exchange in virtual time: whole processes that crash, pause and lead twice, in one seeded run that replays exactly.
+"""The exchange in virtual time: processes that crash, pause and lead twice, in one seeded run that replays exactly.
 
     python -m tests.simulation SEED [--trace]
 

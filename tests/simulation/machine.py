@@ -14,7 +14,7 @@ from exchange.corridor.live import Changes
 from exchange.gateway.context import Exchange
 from exchange.gateway.order_batches import OrderBatches, PlaceOperation
 from exchange.gateway.order_changes import AmendRequest, OrderChanges, ReplaceRequest
-from exchange.gateway.order_entry import OrderEntry
+from exchange.gateway.order_entry import OrderEntry, Step
 from exchange.gateway.order_request import OrderRequest
 from exchange.gateway.orders import get_order, get_order_by_client_id
 from exchange.gateway.principal import Principal
@@ -71,7 +71,12 @@ class Machine:
         self.corridor = corridor = Corridor(store, projections, self._clock_ns)  # type: ignore[arg-type]
         corridor.tell(on_term=self._begin_term, on_changes=self._publish)
         self.exchange = exchange = SimulatedExchange(
-            None, None, corridor, projections, corridor.live, corridor.catalogue  # type: ignore[arg-type]
+            None,
+            None,
+            corridor,
+            projections,
+            corridor.live,
+            corridor.catalogue,  # type: ignore[arg-type]
         )
         self._queries = store.tables
         self._entry = OrderEntry(exchange, store.tables)  # type: ignore[arg-type]
@@ -127,26 +132,31 @@ class Machine:
         reply(answer)
 
     async def _answer(self, request: Request) -> dict[str, Any]:
-        principal = Principal(request.account, frozenset(), 0.0, 0)
-        if request.kind == "place":
-            return (await self._entry.place_order(principal, OrderRequest(**request.body)))[1]
-        if request.kind == "replace":
-            asked = ReplaceRequest(**request.body)
-            return (await self._changes.replace_order(principal, request.order_id, asked))[1]
         if request.kind == "batch":
             operations = [PlaceOperation(**body) for body in request.body["operations"]]
-            return {"outcomes": await self._batches.carry_out(principal, operations)}  # type: ignore[arg-type]
-        if request.kind == "cancel":
-            return await self._entry.cancel_order(principal, request.order_id)
-        if request.kind == "amend":
-            amendment = AmendRequest(**request.body)
-            command = await self._changes.amend_command(principal, request.order_id, amendment)
-            return await self._changes.amended(command, await self.corridor.submit(command))
+            return (await (await self._batches.begin(_principal(request), operations)))[1]  # type: ignore[arg-type]
+        if request.kind in ("place", "replace", "cancel", "amend"):
+            step = await self._step(_principal(request), request)
+            return (await self._entry.carry_out(_principal(request), step))[1]
         if request.kind == "ask":
             client_order_id = request.body["client_order_id"]
             return await get_order_by_client_id(self.exchange, self._queries, request.account, client_order_id)  # type: ignore[arg-type]
         assert request.kind == "read"
         return await get_order(self.exchange, self._queries, request.account, str(request.order_id))  # type: ignore[arg-type]
+
+    async def _step(self, principal: Principal, request: Request) -> Step:
+        order_id = str(request.order_id)
+        if request.kind == "place":
+            return self._entry.place_step(principal, OrderRequest(**request.body))
+        if request.kind == "replace":
+            return self._changes.replace_step(principal, order_id, ReplaceRequest(**request.body))
+        if request.kind == "cancel":
+            return self._entry.cancel_step(principal, order_id)
+        return await self._changes.amend_step(principal, order_id, AmendRequest(**request.body))
+
+
+def _principal(request: Request) -> Principal:
+    return Principal(request.account, frozenset(), 0.0, 0)
 
 
 async def _cancel(task: "asyncio.Task[None]") -> None:

@@ -63,12 +63,14 @@ class Oracle:
                 self._broken("no stale leader commits", f"entry {number}: epoch {row.epoch}, lease {row.lease_epoch}")
 
     def _judge_replay(self, corridor: Corridor | None) -> None:
-        """The reference engine, executing the journal again, causes its events and ends where the leader is."""
+        """The reference engine, executing the journal again, causes its events and goes through the leader's state."""
         shard = Shard()
         for entry in self._entries:
             if shard.apply(entry.command) != entry.events:
                 self._broken("the journal replays to its own events", entry.sequence)
                 return
+            if corridor is not None and entry.sequence == corridor.sequence:
+                self._judge_memory(corridor, shard)
         sums: Counter[int] = Counter()
         for (account, asset), (available, held) in shard.balances().items():
             sums[asset] += available + held
@@ -79,10 +81,11 @@ class Oracle:
         for sequence, (digest, state) in self._server.snapshots.items():
             if FastShard.restore(state).digest() != digest:
                 self._broken("a snapshot is the state it is filed as", sequence)
-        if corridor is None:
-            return
-        if (corridor.sequence, corridor.digest()) != (shard.sequence, shard.digest()):
-            self._broken("memory is what the journal says", (corridor.sequence, shard.sequence))
+
+    def _judge_memory(self, corridor: Corridor, shard: Shard) -> None:
+        """A leader that has stopped has in memory what the journal says."""
+        if corridor.digest() != shard.digest():
+            self._broken("memory is what the journal says", corridor.sequence)
         for number in self._catalogue.markets:
             levels = [[(price, lots) for price, lots, _ in side] for side in shard.depth(number)]
             if list(corridor.live.depth(number, 1_000)[1:]) != levels:
@@ -111,7 +114,9 @@ class Oracle:
         assert request.client_order_id is not None
         if self._placed[request.account, request.client_order_id] != [sequence]:
             found = self._placed[request.account, request.client_order_id]
-            self._broken("an acknowledged order is never lost", f"{request} was told {sequence}; the journal has {found}")
+            self._broken(
+                "an acknowledged order is never lost", f"{request} was told {sequence}; the journal has {found}"
+            )
             return
         entry = self._entries[sequence - 1]
         expected = render_placed(entry, self._catalogue.market(request.body["symbol"]))
@@ -183,12 +188,10 @@ class Oracle:
         key = request.account, request.client_order_id
         if not self._placed[key]:
             return
-        arrived = [at for at, other in self._evidence.arrived if key in _keys(other)]
-        later = [at for at in arrived if at >= told.asked_at]
-        if not later:
-            self._broken("NOT_RECEIVED is definitive", f"{key} is entry {self._placed[key]}, and arrived at {arrived}")
-        if self._placed[key][0] <= told.before:
-            self._broken("NOT_RECEIVED is definitive", f"{key} is entry {self._placed[key]}, told {told.before}")
+        came_after = [at for at, other in self._evidence.arrived if key in _keys(other) and at >= told.asked_at]
+        row = self._server.rows[self._placed[key][0] - 1]
+        if row.at < min(came_after, default=float("inf")):
+            self._broken("NOT_RECEIVED is definitive", f"{key} is entry {row.entry.sequence}, nothing came after")
 
     # Streams
 

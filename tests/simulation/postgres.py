@@ -45,6 +45,7 @@ class Row:
     epoch: int
     chain: bytes
     lease_epoch: int
+    at: float  # when it was committed
 
 
 @dataclass(eq=False)
@@ -60,6 +61,8 @@ class Session:
 class Postgres:
     """The server. ``rng`` decides how long everything takes."""
 
+    fenced = True  # by the trigger of the journal: a mutant takes it away
+
     def __init__(self, rng: random.Random, passing: Callable[[str], None]) -> None:
         self._rng = rng
         self.passing = passing  # told each step that a process comes to
@@ -72,7 +75,6 @@ class Postgres:
         self.tables = Folded()
         self.is_up = True
         self.is_full = False
-        self.fenced = True  # a mutant takes the fence away
         self.crashes = 0
         self.tables_lag_s = 0.01
 
@@ -158,9 +160,11 @@ class Postgres:
         if self.fenced and epoch != self.epoch:
             raise Fenced(f"epoch {epoch} is over: the lease is at {self.epoch}")
         if entries[0].sequence != self.head + 1:
-            raise JournalError(f"Postgres refused the append: entry {entries[0].sequence} is there, or the one before is not")
+            raise JournalError(
+                f"Postgres refused the append: entry {entries[0].sequence} is there, or the one before is not"
+            )
         self.rows += [
-            Row(entry, epoch, chain, self.epoch) for entry, chain in zip(entries, chains, strict=True)
+            Row(entry, epoch, chain, self.epoch, self.now()) for entry, chain in zip(entries, chains, strict=True)
         ]
 
     async def execute(self, session: Session, entries: Sequence[Entry], chains: Sequence[bytes]) -> None:
@@ -274,6 +278,14 @@ class SimulatedLeader(SimulatedCandidate):
         self._server.passing("appended, before it is published")
         self._chain = chain
 
+    async def confirm(self) -> None:
+        try:
+            await self._reach("confirming the lead")
+        except asyncpg.PostgresError as error:
+            raise AppendFailed(f"the connection to the journal broke: {error}") from error
+        if self.epoch != self._server.epoch:
+            raise Fenced(f"epoch {self.epoch} is over: the lease is at {self._server.epoch}")
+
     async def _answer_of(self, statement: "asyncio.Future[None] | object") -> None:
         """Send a statement to the server and wait for its answer, or for the connection to break."""
         outside = asyncio.get_running_loop()
@@ -348,7 +360,7 @@ class SimulatedTables:
         sequence = tables.order_ids.get(key) or tables.rejections.get(key)
         return None if sequence is None else self._server.rows[sequence - 1].entry
 
-    # Requests (storage/queries.py)
+    # What requests read: storage/queries.py
 
     async def order(self, account: int, order_id: int) -> OrderState | None:
         order = (await self._read()).orders.get(order_id)
@@ -366,6 +378,11 @@ class SimulatedTables:
             return None
         events = read_events(self._server.rows[sequence - 1].entry.events)
         return Rejection(sequence, next(e.reason for e in events if e.kind == EventKind.REJECTED))
+
+    async def is_known(self, account: int, client_order_id: str) -> tuple[int, bool]:
+        tables = await self._read()
+        key = account, client_order_id
+        return tables.sequence, key in tables.order_ids or key in tables.rejections
 
     async def order_fills(
         self, account: int, order_id: int, *, after: tuple[int, bool] | None, limit: int
@@ -440,4 +457,3 @@ class SimulatedProjections:
         waiters, self._waiters = self._waiters, set()
         for moved in waiters:
             moved.set()
-

@@ -18,7 +18,9 @@ NEVER_S = 600.0
 class Trader:
     """One account. ``told``: the highest sequence that it knows of."""
 
-    def __init__(self, account: int, rng: random.Random, ask: Ask, evidence: Evidence, time: Callable[[], float]) -> None:
+    def __init__(
+        self, account: int, rng: random.Random, ask: Ask, evidence: Evidence, time: Callable[[], float]
+    ) -> None:
         self.account = account
         self.told = 0
         self._rng = rng
@@ -123,7 +125,10 @@ class Trader:
             return order | {"time_in_force": rng.choice(("IOC", "FOK"))}
         if kind < 0.24:
             seconds = int(self._time()) + rng.randint(1, 20)
-            return order | {"time_in_force": "GTD", "expire_at": f"2026-01-01T00:{seconds // 60:02d}:{seconds % 60:02d}Z"}
+            return order | {
+                "time_in_force": "GTD",
+                "expire_at": f"2026-01-01T00:{seconds // 60:02d}:{seconds % 60:02d}Z",
+            }
         if kind < 0.32:
             return order | {"order_type": "StopLimit", "trigger_price": str(rng.randint(96, 104))}
         if kind < 0.36:

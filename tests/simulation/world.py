@@ -14,6 +14,7 @@ from unittest.mock import patch
 from exchange.contracts import commands
 from exchange.contracts.order_state import OrderState
 from exchange.contracts.refusals import Refusal
+from exchange.corridor.corridor import Corridor
 from exchange.gateway import order_request
 from tests.simulation.loop import RUNS_IN, Killed, SimulatedLoop, Stuck
 from tests.simulation.machine import EPOCH_NS, Answer, Machine
@@ -24,9 +25,10 @@ from tests.simulation.request import Evidence, Request
 from tests.simulation.trader import Trader
 
 STEPS = (
-    "asking for the lead", "leading, before it knows", "standing by", "looking after the leader", "read snapshot", "read head", "read journal", "before it is applied",
-    "applied, before the append", "appended, before it is published", "published, before the answers",
-    "snapshot made, before it is saved", "snapshot saved",
+    "asking for the lead", "leading, before it knows", "standing by", "looking after the leader", "read snapshot",
+    "read head", "read journal", "before it is applied", "applied, before the append", "confirming the lead",
+    "appended, before it is published", "published, before the answers", "snapshot made, before it is saved",
+    "snapshot saved",
 )  # fmt: skip
 FIRST_ACCOUNT = 1_000
 TROUBLE_S = 12.0  # virtual seconds in which things go wrong
@@ -56,18 +58,27 @@ class World:
         self.evidence = Evidence()
         self.server = Postgres(random.Random(rng.random()), self._passing)
         self.machines = [
-            Machine(name, self.loop, self.server, rng.choice((0, rng.randint(-(10**10), 10**10))), self._published, self._restart_later)
+            Machine(
+                name,
+                self.loop,
+                self.server,
+                rng.choice((0, rng.randint(-(10**10), 10**10))),
+                self._published,
+                self._restart_later,
+            )
             for name in ("left", "right", "third")[: rng.choice((1, 2, 2, 3))]
         ]
         self.traders = [
             Trader(FIRST_ACCOUNT + n, random.Random(rng.random()), self._request, self.evidence, self.loop.time)
             for n in range(rng.randint(1, 4))
         ]
+        self.patience_s = rng.choice((TIMEOUT_S, TIMEOUT_S, 0.008))
         self.loss = self.duplication = 0.0
         self.faults = 0
         self._armed: dict[str, int] = {}  # step -> passages until the process that comes to it is killed
         self._under_way = 0
         self._trace = trace
+        self._stopped: Corridor | None = None
         self._stopping: list[asyncio.Task[None]] = []
         self._nowhere = copy_context()  # no process
 
@@ -77,11 +88,11 @@ class World:
             self.loop.run_until_complete(self._run())
         except Stuck as error:
             self.evidence.violations.append(f"stuck: {error}")
-        leader = self._leader()
-        self.evidence.violations += judge(self.server, self.evidence, leader.corridor if leader else None)
+        finally:
+            self.loop.bury()
+        self.evidence.violations += judge(self.server, self.evidence, self._stopped)
         chain = self.server.rows[-1].chain.hex() if self.server.rows else ""
         fingerprint = f"{chain}-{len(self.evidence.told)}-{self.loop.time():.6f}"
-        self.loop.bury()
         return Result(
             self.seed, self.evidence.violations, fingerprint, self.server.head, len(self.evidence.told), self.faults
         )
@@ -103,7 +114,7 @@ class World:
         await asyncio.gather(*[trader.resolve() for trader in self.traders])
         while self._under_way:  # noqa: ASYNC110 - late duplicates too: virtual time
             await asyncio.sleep(0.5)
-        await self._catch_up()
+        await self._stop_leader()
 
     async def _fund(self) -> None:
         """Give every trader money, some of them little, before anything is asked."""
@@ -111,17 +122,18 @@ class World:
             much = self.rng.random() < 0.8
             for asset, whole in ((1, 10**6 if much else 10**3), (2, 10**4 if much else 10)):
                 units = whole * 10 ** (10 if asset == 1 else 8)
-                while self.loop.time() < HEALED_S and not await self._deposit(trader.account, asset, units):
-                    await asyncio.sleep(0.2)
+                await self._deposit(trader.account, asset, units)
 
-    async def _deposit(self, account: int, asset: int, units: int) -> bool:
-        leader = self._leader()
-        if leader is None or leader.process is None:
-            return False
-        depositing = leader.process.spawn(leader.corridor.submit(commands.deposit(account, asset, units)))
-        depositing.add_done_callback(lambda done: done.cancelled() or done.exception())
-        done, _ = await asyncio.wait((depositing,), timeout=TIMEOUT_S)
-        return bool(done) and depositing.exception() is None
+    async def _deposit(self, account: int, asset: int, units: int) -> None:
+        while self.loop.time() < HEALED_S:
+            leader = self._leader()
+            if leader is not None and leader.process is not None:
+                depositing = leader.process.spawn(leader.corridor.submit(commands.deposit(account, asset, units)))
+                depositing.add_done_callback(lambda done: done.cancelled() or done.exception())
+                done, _ = await asyncio.wait((depositing,), timeout=TIMEOUT_S)
+                if done and depositing.exception() is None:
+                    return
+            await asyncio.sleep(0.2)
 
     # The network
 
@@ -129,7 +141,8 @@ class World:
         """Bring a request to a machine and its answer back. Raises TimeoutError, ConnectionError."""
         answered: asyncio.Future[Answer] = self.loop.create_future()
         leader = self._leader()
-        machine = leader if leader is not None and self.rng.random() < 0.9 else self.rng.choice(self.machines)
+        known = 0.5 if request.kind == "ask" else 0.9  # how often the way to the leader is known
+        machine = leader if leader is not None and self.rng.random() < known else self.rng.choice(self.machines)
         copies = 1 + (self.rng.random() < self.duplication)
         for number in range(copies):
             if self.rng.random() < self.loss:
@@ -138,7 +151,7 @@ class World:
             self._send(target, request, answered, late_s=self.rng.uniform(0, 8) if number else 0)
         self._tell(f"trader {request.account}: {request} -> {machine.name}")
         try:
-            async with asyncio.timeout(TIMEOUT_S):
+            async with asyncio.timeout(self.patience_s):
                 answer = await answered
         except TimeoutError:
             self._tell(f"trader {request.account}: {request}: no answer")
@@ -215,8 +228,8 @@ class World:
     def _kinds(self) -> list[Callable[[], None]]:
         return [
             self._kill_somebody, self._kill_between_turns, self._kill_at_a_step, self._kill_at_a_step,
-            self._pause_somebody, self._pause_and_take_over, self._stop_somebody, self._crash_server, self._break_session,
-            self._fill_disk, self._bad_network, self._slow_tables,
+            self._pause_somebody, self._pause_and_take_over, self._stop_somebody, self._crash_server,
+            self._break_session, self._fill_disk, self._bad_network, self._slow_tables,
         ]  # fmt: skip
 
     def _somebody(self) -> Machine:
@@ -319,24 +332,31 @@ class World:
         self._free_disk()
         self._set_up()
         self._quick_tables()
+        self.patience_s = TIMEOUT_S
         for machine in self.machines:
             if machine.process is not None:
                 machine.process.turns_left = None
                 machine.process.resume()
         self._tell("healed")
         began = self.loop.time()
-        while self._leader() is None:
+        while not self._is_settled():
             await asyncio.sleep(0.1)
             if self.loop.time() > began + HEALED_S:
                 roles = {machine.name: (machine.corridor.role, machine.corridor.failure) for machine in self.machines}
                 self.evidence.violations.append(f"nobody leads {HEALED_S:.0f} s after all was well again: {roles}")
                 return
 
-    async def _catch_up(self) -> None:
+    async def _stop_leader(self) -> None:
+        """What it had taken is done then, and what it has in memory is what it wrote."""
         leader = self._leader()
-        if leader is not None and leader.process is not None:
-            waiting = leader.process.spawn(leader.exchange.projections.wait_for(self.server.head, HEALED_S))
-            await asyncio.wait((waiting,))
+        if leader is not None:
+            self._stopped = leader.corridor
+            await leader.stop()
+
+    def _is_settled(self) -> bool:
+        """Whether somebody leads and is right to believe so."""
+        leader, holder = self._leader(), self.server.holder
+        return leader is not None and holder is not None and leader.corridor.epoch == holder.epoch
 
     def _leader(self) -> Machine | None:
         """Who leads by its own word; the newest epoch where several believe to."""
@@ -373,5 +393,7 @@ def _short(answer: Answer) -> str:
     if isinstance(answer, Refusal):
         return f"{answer.reason.name} {answer.sequence or ''}"
     if "outcomes" in answer:
-        return str([outcome["order"]["order_id"] if outcome["order"] else outcome["problem"]["reason"] for outcome in answer["outcomes"]])
-    return f"{answer['order_id']} {answer['status']} {answer['filled_quantity']}/{answer['quantity']} at {answer['sequence']}"
+        return str([outcome["order"]["order_id"] if outcome["order"] else outcome["problem"]["reason"]
+                    for outcome in answer["outcomes"]])  # fmt: skip
+    filled = f"{answer['filled_quantity']}/{answer['quantity']}"
+    return f"{answer['order_id']} {answer['status']} {filled} at {answer['sequence']}"

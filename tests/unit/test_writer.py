@@ -13,7 +13,7 @@ from exchange.contracts.refusals import EdgeReason, Refused
 from exchange.corridor import writer as writer_module
 from exchange.corridor.genesis import genesis
 from exchange.corridor.writer import Writer
-from exchange.storage.journal import AppendFailed, Entry
+from exchange.storage.journal import AppendFailed, Entry, Fenced
 
 USD, BTC = 1, 2
 GENESIS = len(genesis())
@@ -33,6 +33,7 @@ class GatedJournal:
         self.gate = asyncio.Event()
         self.gate.set()
         self.failure: Exception | None = None
+        self.confirmed = 0
 
     async def append(self, entries: Sequence[Entry]) -> None:
         await self.gate.wait()
@@ -40,6 +41,11 @@ class GatedJournal:
             raise self.failure
         self.entries += entries
         self.batches.append(len(entries))
+
+    async def confirm(self) -> None:
+        self.confirmed += 1
+        if self.failure is not None:
+            raise self.failure
 
 
 class Scene:
@@ -193,6 +199,30 @@ async def test_a_barrier_waits_for_what_was_submitted_before_it(scene: Scene) ->
     scene.journal.gate.set()
     assert await under_way >= GENESIS + 1
     assert await queued == GENESIS + 2
+
+
+async def test_a_barrier_is_told_by_the_journal_that_it_still_leads(scene: Scene) -> None:
+    assert await scene.writer.barrier() == GENESIS
+    assert scene.journal.confirmed == 1
+    scene.journal.gate.clear()
+    scene.writer.submit(commands.deposit(2, USD, 1))
+    await scene.settle()
+    waiting = asyncio.create_task(scene.writer.barrier())
+    await scene.settle()
+    scene.writer.submit(commands.deposit(2, USD, 1))
+    scene.journal.gate.set()
+    assert await waiting >= GENESIS + 1
+
+
+async def test_a_leader_that_was_deposed_answers_no_barrier(scene: Scene) -> None:
+    scene.journal.failure = Fenced("another leader has taken over")
+    with pytest.raises(Refused) as refused:
+        await scene.writer.barrier()
+    assert refused.value.refusal.reason == EdgeReason.UNAVAILABLE
+    with pytest.raises(Fenced):
+        await scene.running
+    with pytest.raises(Refused):
+        await scene.writer.barrier()
 
 
 async def test_time_never_goes_back(scene: Scene) -> None:

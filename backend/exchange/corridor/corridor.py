@@ -170,7 +170,7 @@ class Corridor:
         writer = self._leading()
         if client_order_id is None:
             return Placing(writer.submit(command))
-        return await self._client_orders.begin((account, client_order_id), command, self._submit_now)
+        return await self._client_orders.begin((account, client_order_id), command, writer.submit)
 
     async def begin_all(
         self, account: int, requests: Sequence[tuple[bytearray, str | None]], *, linked: bool = False
@@ -188,7 +188,10 @@ class Corridor:
         return await self._client_orders.begin_all(keyed, submit, linked=linked)
 
     async def barrier(self) -> int:
-        """Return the last durable sequence once every command submitted before this call is durable or has failed."""
+        """Return the last durable sequence once every command submitted before this call is durable or has failed.
+
+        Raises Refused UNAVAILABLE where another process may lead by now.
+        """
         return await self._leading().barrier()
 
     def balance(self, account: int, asset: int) -> tuple[int, int]:
@@ -217,9 +220,6 @@ class Corridor:
     def open_orders(self) -> int:
         """The number of live orders in the engine: resting and waiting ones."""
         return self._replica.shard.open_orders
-
-    def _submit_now(self, command: bytearray) -> "asyncio.Future[Entry]":
-        return self._leading().submit(command)
 
     def _leading(self) -> Writer:
         if self._writer is None or self.role != "leader":
@@ -307,7 +307,7 @@ class Corridor:
         losing = asyncio.create_task(leader.lost(), name="leadership")
         try:
             if shard.sequence == 0:
-                await asyncio.gather(*[writer.submit(command) for command in genesis()])
+                await asyncio.gather(*writer.submit_together(genesis()))
             self.failure = None
             self._on_term(shard)
             self.role = "leader"

@@ -44,6 +44,9 @@ class Leadership(Journal, Protocol):
         Raises Fenced, AppendFailed (the outcome is not known), JournalError.
         """
 
+    async def confirm(self) -> None:
+        """Return where the leadership is still this one's. Raises as ``append``."""
+
     async def close(self) -> None:
         """Give the leadership up."""
 

@@ -44,6 +44,9 @@ class Journal(Protocol):
 
     async def append(self, entries: Sequence[Entry]) -> None: ...
 
+    async def confirm(self) -> None:
+        """Return where nobody else may append. Raises what ``append`` would."""
+
 
 class Writer:
     """Sequences, applies and journals the commands of one shard for one term of leadership."""
@@ -63,6 +66,7 @@ class Writer:
         self._arrived = asyncio.Event()
         self._timestamp_ns = 0
         self._underway: asyncio.Future[Entry] | None = None  # the last answer of the batch being journaled
+        self._asked: list[asyncio.Future[None]] = []  # whether this still leads
         self._stopping = False
         self._alarm: asyncio.TimerHandle | None = None  # when to look whether a CLOCK is due
         self.durable_sequence = shard.sequence
@@ -97,11 +101,26 @@ class Writer:
         return answer
 
     async def barrier(self) -> int:
-        """Return the last durable sequence once every command submitted before this call is durable or has failed."""
+        """Return the last durable sequence once every command submitted before this call is durable or has failed.
+
+        No other leader had answered anybody when this was called: what the journal lacks then had not arrived.
+        Raises Refused UNAVAILABLE where that cannot be told.
+        """
         waiting = self._inbox[-1][1] if self._inbox else self._underway
         if waiting is not None:
             await asyncio.wait([waiting])
-        return self.durable_sequence
+        sequence = self.durable_sequence
+        await self._confirmed()
+        return sequence
+
+    async def _confirmed(self) -> None:
+        """Return once the journal has said, after this call, that this leads: with the next append, or when asked."""
+        if self._stopping:
+            raise unavailable()
+        confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._asked.append(confirmed)
+        self._arrived.set()
+        await confirmed
 
     async def run(self) -> None:
         """Process batches until stopped.
@@ -111,10 +130,20 @@ class Writer:
         while True:
             self._set_alarm()
             await self._arrived.wait()
+            asked, self._asked = self._asked, []
             batch = self._take_batch()
-            if batch:
-                await self._process(batch)
-            if self._stopping and not self._inbox:
+            try:
+                if batch:
+                    await self._process(batch)
+                elif asked:
+                    await self._journal.confirm()
+            except BaseException:
+                self._fail(batch, asked)
+                raise
+            for confirmed in asked:
+                if not confirmed.done():
+                    confirmed.set_result(None)
+            if self._stopping and not self._inbox and not self._asked:
                 self._clear_alarm()
                 return
 
@@ -162,11 +191,7 @@ class Writer:
         self._underway = batch[-1][1]
         entries = self._apply(batch)
         applied = time.perf_counter()
-        try:
-            await self._journal.append(entries)
-        except BaseException:
-            self._fail(batch)
-            raise
+        await self._journal.append(entries)
         self._underway = None
         committed = time.perf_counter()
         self.durable_sequence = entries[-1].sequence
@@ -190,9 +215,13 @@ class Writer:
         stamped = [command for command, _, _ in batch]
         return split_entries(stamped, self._shard.apply(b"".join(stamped)))
 
-    def _fail(self, batch: "list[Waiting]") -> None:
-        """The batch's fate is not known, what still waits was never taken."""
+    def _fail(self, batch: "list[Waiting]", asked: "list[asyncio.Future[None]]") -> None:
+        """The batch's fate is not known, what still waits was never taken, and whether this leads cannot be told."""
         self._stopping = True
+        for confirmed in (*asked, *self._asked):
+            if not confirmed.done():
+                confirmed.set_exception(unavailable())
+        self._asked.clear()
         for _, answer, _ in batch:
             if not answer.done():
                 answer.set_exception(outcome_unknown())

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 from engine.records import MarketState
 from exchange.contracts.catalogue import Catalogue
 from exchange.contracts.order_state import OrderState
-from exchange.contracts.refusals import EdgeReason, refuse
+from exchange.contracts.refusals import EdgeReason, Refused, refuse
 from exchange.gateway.access import Access
 from exchange.settings import Settings
 from exchange.storage.database import Database
@@ -205,7 +205,13 @@ class Exchange:
         self.adjustments = Adjustments(self.database.engine, transfers, self.catalogue)
 
     async def read_your_writes(self, account: int) -> None:
-        """Return once the tables include everything that the account was told of."""
+        """Return once the tables include everything that the account was told of.
+
+        Refuses with UNAVAILABLE where that is not known: another process leads, or nobody.
+        """
+        if not self.corridor.ready:
+            detail = "this process cannot tell what you were told; ask the one that leads, or again in a moment"
+            raise refuse(EdgeReason.UNAVAILABLE, detail, retry_after_s=2)
         await self.caught_up(await self.corridor.told(account))
 
     async def caught_up(self, sequence: int) -> None:
@@ -215,8 +221,7 @@ class Exchange:
         try:
             await self.projections.wait_for(sequence, READ_YOUR_WRITES_TIMEOUT_S)
         except TimeoutError:
-            detail = "the tables are behind the exchange; what you were told is safe, ask again in a moment"
-            raise refuse(EdgeReason.UNAVAILABLE, detail, retry_after_s=2) from None
+            raise tables_behind() from None
 
     async def reached(self, sequence: int) -> None:
         """Return once the tables include a sequence that a reader asks for.
@@ -238,3 +243,9 @@ class Exchange:
                 EdgeReason.UNAVAILABLE, detail, field="min_sequence", limit=str(watermark), nearest=str(watermark),
                 retry_after_s=1, extra=extra,
             ) from None  # fmt: skip
+
+
+def tables_behind() -> Refused:
+    """The tables do not have yet what the account was told."""
+    detail = "the tables are behind the exchange; what you were told is safe, ask again in a moment"
+    return refuse(EdgeReason.UNAVAILABLE, detail, retry_after_s=2)

@@ -179,6 +179,9 @@ class OrderEntry:
         order = await self.queries.order(account, order_id)
         if order is None:
             return refuse(Reason.UNKNOWN_ORDER, f"you have no order {order_id}", sequence=refusal.sequence)
+        if order.is_live:  # it came with another leader
+            detail = "this process does not lead the exchange any more; nothing was changed"
+            return refuse(EdgeReason.UNAVAILABLE, detail, retry_after_s=1)
         market = self.exchange.catalogue.markets[order.market]
         status = STATUS_NAMES[order.status]
         filled = market.quantity_text(order.filled_lots)

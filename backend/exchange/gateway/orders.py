@@ -10,7 +10,7 @@ from exchange.contracts.order_state import OrderState
 from exchange.contracts.orders import render_fill, render_order
 from exchange.contracts.refusals import EdgeReason, Refusal, Refused, refuse
 from exchange.gateway import order_schemas as schemas
-from exchange.gateway.context import Exchange
+from exchange.gateway.context import Exchange, tables_behind
 from exchange.gateway.dependencies import FRESH_OWN, CurrentExchange, CurrentQueries, SignedIn
 from exchange.gateway.paging import PAGE_ROWS_MAX, Cursor, Limit, decode_cursor, encode_cursor
 from exchange.gateway.problems import problems
@@ -62,17 +62,20 @@ async def get_order_by_client_id(
 
     404 NOT_RECEIVED is definitive: no order with this id had arrived when you asked.
     """
-    await exchange.caught_up(await exchange.corridor.barrier())
+    sequence = await exchange.corridor.barrier()
+    await exchange.caught_up(sequence)
     order = await queries.order_by_client_id(account, client_order_id)
     if order is not None:
         return await with_fills(exchange, queries, order)
     rejection = await queries.rejection(account, client_order_id)
-    if rejection is None:
-        raise refuse(
-            EdgeReason.NOT_RECEIVED, f"no order of yours with the client order id {client_order_id} has arrived"
-        )
-    reason = Reason(rejection.reason)
-    raise Refused(Refusal(reason, engine_detail(reason), sequence=rejection.sequence))
+    if rejection is not None:
+        reason = Reason(rejection.reason)
+        raise Refused(Refusal(reason, engine_detail(reason), sequence=rejection.sequence))
+    # Where the database has crashed since, the tables may have lost the latest, and are making it again.
+    watermark, is_known = await queries.is_known(account, client_order_id)
+    if is_known or watermark < sequence:
+        raise tables_behind()
+    raise refuse(EdgeReason.NOT_RECEIVED, f"no order of yours with the client order id {client_order_id} has arrived")
 
 
 async def list_order_trades(

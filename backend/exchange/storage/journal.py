@@ -7,7 +7,8 @@ epoch is the lease's, and entries are never changed. One COPY is one statement, 
 import asyncio
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import asyncpg
@@ -164,23 +165,38 @@ class JournalLeader(JournalReader):
         for entry in entries:
             chain = seal(chain, entry.command, entry.events)
             records.append((self._shard, entry.sequence, self.epoch, entry.command, entry.events, chain))
-        try:
+        with self._explained():
             await self._connection.copy_records_to_table(
                 "journal", records=records, columns=("shard", "sequence", "epoch", "command", "events", "chain")
             )
+        self._chain = chain
+
+    async def confirm(self) -> None:
+        """Return where the lease is still this leader's. Raises Fenced where it is not, AppendFailed, JournalError."""
+        with self._explained():
+            query = "SELECT epoch FROM shard_lease WHERE shard = $1"
+            epoch = await self._connection.fetchval(query, self._shard)
+        if epoch != self.epoch:
+            raise self._fenced()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Tell what asyncpg raises in the journal's own errors."""
+        try:
+            yield
         except asyncpg.PostgresConnectionError as error:
             raise AppendFailed(f"the connection to the journal broke: {error}") from error
         except asyncpg.PostgresError as error:
             if error.sqlstate == FENCED_SQLSTATE:
-                raise Fenced(
-                    f"epoch {self.epoch} of shard {self._shard} is over: another leader has taken over"
-                ) from error
+                raise self._fenced() from error
             if isinstance(error, asyncpg.OperatorInterventionError):
                 raise AppendFailed(f"Postgres is stopping: {error}") from error
             raise JournalError(f"Postgres refused the append: {error}") from error
         except BROKEN as error:
             raise AppendFailed(f"the connection to the journal broke: {error}") from error
-        self._chain = chain
+
+    def _fenced(self) -> Fenced:
+        return Fenced(f"epoch {self.epoch} of shard {self._shard} is over: another leader has taken over")
 
     async def close(self) -> None:
         """Give the leadership up."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import BigInteger, ColumnElement, Row, Select, Table, and_, func, literal_column, select, tuple_
+from sqlalchemy import BigInteger, ColumnElement, Row, Select, Table, and_, exists, func, literal_column, select, tuple_
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -139,6 +139,19 @@ class Queries:
         )
         rows = await self._all(query)
         return Rejection(rows[0].sequence, rows[0].reason) if rows else None
+
+    async def is_known(self, account: int, client_order_id: str) -> tuple[int, bool]:
+        """Return (watermark, whether an account has an order or a refusal under a client order id), of one moment."""
+
+        def has(table: Table) -> ColumnElement[bool]:
+            return exists().where(
+                table.c.shard == self._shard, table.c.account == account, table.c.client_order_id == client_order_id
+            )
+
+        watermark = func.coalesce(func.min(watermarks.c.sequence), 0)
+        query = select(watermark, has(orders), has(rejections)).where(watermarks.c.shard == self._shard)
+        row: Sequence[Any] = (await self._all(query))[0]
+        return row[0], row[1] or row[2]
 
     async def order_fills(
         self, account: int, order_id: int, *, after: tuple[int, bool] | None, limit: int
