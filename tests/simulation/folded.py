@@ -23,7 +23,7 @@ class Folded:
         self.rejections: dict[Key, int] = {}
         self.trades: list[tuple[int, int, int]] = []  # sequence, trade id, market
         self.fills: dict[int, list[Fill]] = {}
-        self.minutes: dict[tuple[int, int], tuple[int, int, int, int, int]] = {}
+        self.minutes: dict[tuple[int, int], tuple[int, int, int, int, int, int]] = {}
         self.history: dict[int, dict[int, OrderState]] | None = {} if with_history else None
 
     @classmethod
@@ -76,8 +76,8 @@ class Folded:
             self.fills.setdefault(fill.order_id, []).append(fill)
         key = trade.market, trade.timestamp_ns - trade.timestamp_ns % MINUTE_NS
         price, lots = trade.price_ticks, trade.quantity_lots
-        opened, high, low, _, volume = self.minutes.get(key, (price, price, price, price, 0))
-        self.minutes[key] = (opened, max(high, price), min(low, price), price, volume + lots)
+        opened, high, low, _, volume, trades = self.minutes.get(key, (price, price, price, price, 0, 0))
+        self.minutes[key] = (opened, max(high, price), min(low, price), price, volume + lots, trades + 1)
 
 
 def key_of(command: bytes) -> Key | None:

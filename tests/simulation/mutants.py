@@ -56,7 +56,7 @@ async def _read_at_once(self: Exchange, sequence: int) -> None: ...
 
 
 async def _read_anywhere(self: Exchange, account: int) -> None:
-    await self.caught_up(self.corridor.told(account))
+    await self.caught_up(await self.corridor.told(account))
 
 
 def _both(*patches: Any) -> Mutant:

@@ -318,9 +318,9 @@ class FrozenTables:
         await self._server.round_trip()
         return [copy(order) for _, order in sorted(self._tables.orders.items()) if order.is_live]
 
-    async def minutes(self, since_ns: int) -> dict[int, list[tuple[int, int, int, int, int, int]]]:
+    async def minutes(self, since_ns: int) -> dict[int, list[tuple[int, int, int, int, int, int, int]]]:
         await self._server.round_trip()
-        kept: dict[int, list[tuple[int, int, int, int, int, int]]] = {}
+        kept: dict[int, list[tuple[int, int, int, int, int, int, int]]] = {}
         for (market, opened_ns), minute in sorted(self._tables.minutes.items()):
             if opened_ns >= since_ns:
                 kept.setdefault(market, []).append((opened_ns, *minute))
