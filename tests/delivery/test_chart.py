@@ -78,6 +78,16 @@ def test_the_chart_refuses_to_install_without_secrets_and_names_the_way_out(rend
         )
 
 
+def test_roles_apart_need_redis_and_the_chart_says_so(render: Render) -> None:
+    without = {
+        "secrets": {"postgresPassword": "a-long-enough-password", "jwtSecret": "j" * 32},
+        "redis": {"enabled": False},
+    }
+    with pytest.raises(helm_python.HelmError, match=r"need Redis: set redis\.enabled"):
+        render(without)
+    assert render({**without, "roles": "together"})
+
+
 def test_the_chart_refuses_two_sources_of_one_secret(render: Render) -> None:
     with pytest.raises(helm_python.HelmError, match="both set"):
         render({"secrets": {"existingSecret": "mine", "jwtSecret": "j" * 32}})

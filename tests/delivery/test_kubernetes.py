@@ -14,7 +14,9 @@ from tests.delivery.manifests import CONFIGURATIONS, REPOSITORY, Manifest, Rende
 VERSIONS = ["1.25", "1.28", "1.31", "1.34", "1.37"]
 # Custom resources of the Prometheus Operator: not in Kubernetes' own schemas; test_monitoring holds their content.
 CUSTOM_KINDS = {"PrometheusRule", "ServiceMonitor"}
-WORKLOADS = ["postgres", "redis", "exchange-api", "exchange-frontend"]
+BACKEND = ["exchange-api", "exchange-engine", "exchange-projector", "exchange-publisher"]
+WORKLOADS = ["postgres", "redis", "exchange-frontend", *BACKEND]
+TOGETHER = "development-values.yaml"  # the configuration whose roles are not apart
 
 
 @pytest.fixture(scope="session", params=["kubernetes", *CONFIGURATIONS])
@@ -117,7 +119,9 @@ def test_volumes_that_are_mounted_exist_and_claims_are_made(objects: list[Manife
                 assert volume["emptyDir"]["sizeLimit"], "scratch space is bounded"
 
 
-def test_the_ingress_sends_every_path_to_a_service_that_has_the_port(objects: list[Manifest]) -> None:
+def test_the_ingress_sends_every_path_to_a_service_that_has_the_port(
+    configuration: str, objects: list[Manifest]
+) -> None:
     services = of_kind(objects, "Service")
     for ingress in of_kind(objects, "Ingress").values():
         routes = {
@@ -125,8 +129,9 @@ def test_the_ingress_sends_every_path_to_a_service_that_has_the_port(objects: li
             for rule in ingress["spec"]["rules"]
             for path in rule["http"]["paths"]
         }
-        for path in ("/api", "/ws", "/swagger-ui", "/api-docs"):
+        for path in ("/api", "/swagger-ui", "/api-docs"):
             assert routes[path]["name"] == "exchange-api"
+        assert routes["/ws"]["name"] == ("exchange-api" if configuration == TOGETHER else "exchange-publisher")
         assert routes["/"]["name"] == "exchange-frontend"
         assert "/metrics" not in routes, "metrics are for the cluster"
         for backend in routes.values():
@@ -155,19 +160,32 @@ def test_every_container_states_its_needs_and_its_memory_limit(objects: list[Man
             assert "memory" in container["resources"]["limits"], name
 
 
-def test_the_api_is_alive_as_a_standby_but_ready_only_as_the_leader(objects: list[Manifest]) -> None:
-    deployment = of_kind(objects, "Deployment")["exchange-api"]["spec"]
-    (container,) = deployment["template"]["spec"]["containers"]
-    assert container["command"] == ["exchange", "serve"]
-    assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
-    assert container["startupProbe"]["httpGet"]["path"] == "/livez"
-    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
-    # A rolling update would wait for a new pod to be ready, which waits for the old one to stop.
-    assert deployment["strategy"] == {"type": "Recreate"}
-    (migrate,) = deployment["template"]["spec"]["initContainers"]
-    assert migrate["command"] == ["exchange", "db", "upgrade"]
-    assert migrate["image"] == container["image"]
-    assert "exchange-api" not in of_kind(objects, "PodDisruptionBudget")
+def test_processes_are_asked_whether_they_live_and_whether_they_are_ready(objects: list[Manifest]) -> None:
+    deployments = of_kind(objects, "Deployment")
+    for name in set(BACKEND) & set(deployments):
+        (container,) = deployments[name]["spec"]["template"]["spec"]["containers"]
+        assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
+        assert container["startupProbe"]["httpGet"]["path"] == "/livez"
+        assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+
+
+def test_roles_apart_are_updated_one_pod_after_the_other(configuration: str, objects: list[Manifest]) -> None:
+    deployments, budgets = of_kind(objects, "Deployment"), of_kind(objects, "PodDisruptionBudget")
+    if configuration == TOGETHER:
+        (container,) = deployments["exchange-api"]["spec"]["template"]["spec"]["containers"]
+        assert container["command"] == ["exchange", "serve"]
+        # A rolling update would wait for a new pod to be ready, which waits for the old one to stop; and a budget that
+        # is never met would block every drain.
+        assert deployments["exchange-api"]["spec"]["strategy"] == {"type": "Recreate"}
+        assert "exchange-api" not in budgets
+        return
+    for name in BACKEND:
+        (container,) = deployments[name]["spec"]["template"]["spec"]["containers"]
+        assert container["command"] == ["exchange", "serve", name.removeprefix("exchange-")]
+        rolling = {"maxSurge": 1, "maxUnavailable": 0}
+        assert deployments[name]["spec"]["strategy"] == {"type": "RollingUpdate", "rollingUpdate": rolling}
+        assert budgets[name]["spec"] == {"maxUnavailable": 1, "selector": {"matchLabels": {"app": name}}}
+    assert deployments["exchange-engine"]["spec"]["replicas"] >= 2, "one leads, another one stands by"
 
 
 def test_postgres_is_never_started_twice_on_one_volume(objects: list[Manifest]) -> None:
@@ -179,7 +197,7 @@ def test_postgres_is_never_started_twice_on_one_volume(objects: list[Manifest]) 
 
 def test_traffic_is_denied_unless_a_policy_opens_it(configuration: str, objects: list[Manifest]) -> None:
     policies = of_kind(objects, "NetworkPolicy")
-    if configuration == "development-values.yaml":
+    if configuration == TOGETHER:
         assert policies == {}, "this configuration switches them off"
         return
     assert policies["default-deny"]["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
@@ -188,14 +206,15 @@ def test_traffic_is_denied_unless_a_policy_opens_it(configuration: str, objects:
         assert policies[name]["spec"]["podSelector"] == {"matchLabels": {"app": name}}
     for name in {"postgres", "redis"} & set(deployments):
         (rule,) = policies[name]["spec"]["ingress"]
-        assert rule["from"] == [{"podSelector": {"matchLabels": {"app": "exchange-api"}}}]
-        reached = [
-            to["podSelector"]["matchLabels"]["app"]
-            for egress in policies["exchange-api"]["spec"]["egress"]
-            for to in egress["to"]
-            if "podSelector" in to
-        ]
-        assert name in reached, "both ends of the way must be open"
+        assert rule["from"] == [{"podSelector": {"matchLabels": {"app": process}}} for process in BACKEND]
+        for process in BACKEND:
+            reached = [
+                to["podSelector"]["matchLabels"]["app"]
+                for egress in policies[process]["spec"]["egress"]
+                for to in egress["to"]
+                if "podSelector" in to
+            ]
+            assert name in reached, "both ends of the way must be open"
 
 
 def test_the_manual_finds_its_files_objects_labels_and_ports(plain: list[Manifest]) -> None:
@@ -209,7 +228,7 @@ def test_the_manual_finds_its_files_objects_labels_and_ports(plain: list[Manifes
         # `kubectl set image deployment/exchange-api exchange-api=...` addresses the container by this name.
         assert [container["name"] for container in deployment["spec"]["template"]["spec"]["containers"]] == [name]
     ports = {name: service["spec"]["ports"][0]["port"] for name, service in services.items()}
-    assert ports == {"postgres": 5432, "redis": 6379, "exchange-api": 8080, "exchange-frontend": 80}
+    assert ports == {"postgres": 5432, "redis": 6379, "exchange-frontend": 80, **dict.fromkeys(BACKEND, 8080)}
     assert of_kind(plain, "Ingress")["exchange-ingress"]["spec"]["rules"][0]["host"] == "exchange.local"
     assert list(of_kind(plain, "Namespace")) == ["exchange"]
 
