@@ -14,7 +14,8 @@ import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
 from exchange.observability import metrics
-from tests.delivery.manifests import CHART, REPOSITORY, Manifest, Render, Tool, values_of
+from exchange.roles import ROLES
+from tests.delivery.manifests import CHART, REPOSITORY, Manifest, Render, Tool, of_kind, values_of
 
 MONITORING = REPOSITORY / "monitoring"
 RULE_FILES = ["critical-alerts.yml", "warning-alerts.yml"]
@@ -31,7 +32,9 @@ def exported() -> dict[str, set[str]]:
             series[family.name + suffixes.get(family.type, "")] = labels
     # These read their values, and so their labels, only when asked.
     metrics.HOST.disks.add(REPOSITORY)
-    for family in (*metrics.HOST.collect(), *metrics.TRANSACTIONS.collect(), *metrics.ORDER_SECONDS.collect()):
+    metrics.observe_request("GET", "unmatched", 200, 0.0)
+    asked = (metrics.HOST, metrics.TRANSACTIONS, metrics.ORDER_SECONDS, metrics.REQUESTS)
+    for family in (family for collector in asked for family in collector.collect()):
         series[family.name + suffixes.get(family.type, "")] = {
             label for sample in family.samples for label in sample.labels
         }
@@ -51,10 +54,12 @@ def test_the_prometheus_configuration_and_its_rules_are_valid(tool: Tool) -> Non
 
 def test_prometheus_scrapes_the_api_every_15_seconds() -> None:
     configuration = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
-    (job,) = configuration["scrape_configs"]
+    job, roles = configuration["scrape_configs"]
     assert configuration["global"]["scrape_interval"] == "15s"
     assert (job["job_name"], job["metrics_path"]) == ("exchange-api", "/metrics")
     assert job["static_configs"] == [{"targets": ["exchange-api:8080"]}]
+    (names,) = roles["dns_sd_configs"]
+    assert names == {"names": [f"exchange-{role}" for role in ROLES if role != "api"], "type": "A", "port": 8080}
 
 
 def test_every_alert_fires_when_it_must_and_keeps_quiet_when_it_must_not(tool: Tool) -> None:
@@ -92,15 +97,14 @@ def test_the_chart_ships_the_same_rules(render: Render) -> None:
         assert (CHART / "files" / name).read_text() == (MONITORING / name).read_text()
         expected += yaml.safe_load((MONITORING / name).read_text())["groups"]
     rendered = render(values_of("monitoring-values.yaml"))
-    objects = {one["kind"]: one for one in rendered}
-    assert objects["PrometheusRule"]["spec"]["groups"] == expected
-    monitor = objects["ServiceMonitor"]["spec"]
-    services = [one for one in rendered if one["kind"] == "Service"]
-    selected = [
-        one for one in services if monitor["selector"]["matchLabels"].items() <= one["metadata"]["labels"].items()
-    ]
-    assert [one["metadata"]["name"] for one in selected] == ["exchange-api"]
-    assert monitor["endpoints"][0]["port"] in {port["name"] for port in selected[0]["spec"]["ports"]}
+    assert of_kind(rendered, "PrometheusRule")["exchange"]["spec"]["groups"] == expected
+    services = of_kind(rendered, "Service").values()
+    for name, monitor in of_kind(rendered, "ServiceMonitor").items():
+        wanted = monitor["spec"]["selector"]["matchLabels"].items()
+        (selected,) = [one for one in services if wanted <= one["metadata"]["labels"].items()]
+        assert selected["metadata"]["name"] == name
+        assert monitor["spec"]["endpoints"][0]["port"] in {port["name"] for port in selected["spec"]["ports"]}
+    assert of_kind(rendered, "ServiceMonitor").keys() == {f"exchange-{role}" for role in ROLES}
 
 
 def test_the_alertmanager_configuration_is_valid_and_holds_no_secret(tool: Tool) -> None:
