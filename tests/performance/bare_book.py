@@ -56,6 +56,8 @@ def main() -> None:
         print(f"{peer:32} {peer_bytes(peer)}", flush=True)
     if not peers:
         print("other engines are not here to measure: `make bench-peers` fetches them")
+    if options.quick:
+        print("quick: the aims are those of whole flows, on a calm machine")
     print_table(results)
 
 
