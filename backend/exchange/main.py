@@ -34,6 +34,7 @@ from exchange.history.process import HistoryProcess
 from exchange.projections.process import ProjectionProcess
 from exchange.settings import Settings
 from exchange.storage.database import open_database
+from exchange.storage.queries import Queries
 from exchange.storage.store import PostgresStore
 from exchange.treasury.fee_tiers import FeeTiers
 
@@ -122,18 +123,25 @@ def leader_jobs(exchange: Exchange) -> list[Coroutine[Any, Any, None]]:
     return [exchange.withdrawals.run(leads), exchange.adjustments.run(leads), fee_tiers.run(leads)]
 
 
+class OrderOperations:
+    """What may be asked about orders, by request and by message on a stream: the same operations."""
+
+    def __init__(self, exchange: ServedExchange, queries: Queries) -> None:
+        self.entry = entry = OrderEntry(exchange, queries)
+        changes, foresight, dead_man = OrderChanges(entry), Foresight(entry), DeadMan(exchange)
+        batches, disconnects = OrderBatches(entry, changes), Disconnects(exchange, dead_man)
+        exchange.on_stop.append(disconnects.close)
+        messages = StreamOrders(entry, changes, batches, foresight, dead_man, disconnects).operations()
+        self.routes = [route for part in (batches, foresight, dead_man, changes, entry) for route in part.routes()]
+        self.stream = WebSocketRoute("/ws/v1", StreamServer(exchange, exchange.hub, messages).serve)
+
+
 def build_app(exchange: ServedExchange) -> FrontDoor:
     """Return the whole HTTP and WebSocket edge."""
     app = create_app(exchange)
-    entry = OrderEntry(exchange, app.state.queries)
-    changes, foresight, dead_man = OrderChanges(entry), Foresight(entry), DeadMan(exchange)
-    batches, disconnects = OrderBatches(entry, changes), Disconnects(exchange, dead_man)
-    exchange.on_stop.append(disconnects.close)
-    stream_orders = StreamOrders(entry, changes, batches, foresight, dead_man, disconnects)
-    streams = StreamServer(exchange, exchange.hub, stream_orders.operations())
-    order_routes = [route for part in (batches, foresight, dead_man, changes, entry) for route in part.routes()]
-    app.router.routes[:0] = [*order_routes, WebSocketRoute("/ws/v1", streams.serve)]
-    return FrontDoor(app, entry)
+    operations = OrderOperations(exchange, app.state.queries)
+    app.router.routes[:0] = [*operations.routes, operations.stream]
+    return FrontDoor(app, operations.entry)
 
 
 class Server(uvicorn.Server):

@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager
 from typing import Any, Literal, get_args
 
 from starlette.applications import Starlette
-from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 
 from engine.matching import Shard
@@ -29,13 +28,13 @@ from exchange.gateway.archive import JournalArchive
 from exchange.gateway.context import Exchange
 from exchange.gateway.hub import Hub
 from exchange.gateway.shared_access import SharedAccess
-from exchange.gateway.streams import StreamServer
 from exchange.history.process import HistoryProcess
-from exchange.main import SHARD, ServedExchange, build_app, leader_jobs
+from exchange.main import SHARD, OrderOperations, ServedExchange, build_app, leader_jobs
 from exchange.observability.operation import operation_app, operation_routes
 from exchange.settings import Settings
 from exchange.storage.database import Database, open_database
 from exchange.storage.journal import journal_head
+from exchange.storage.queries import Queries
 from exchange.storage.store import PostgresStore
 
 logger = logging.getLogger("exchange")
@@ -170,8 +169,8 @@ async def _publisher(settings: Settings, database: Database, relay: Relay) -> As
             parts = {"redis": {"status": "ok" if relay.up else "down"}, "streams": streams}
             return {"role": corridor.role, "sequence": corridor.sequence, "parts": parts}
 
-        streams = StreamServer(exchange, exchange.hub)
-        routes = [WebSocketRoute("/ws/v1", streams.serve), *operation_routes(status, lambda: corridor.ready)]
+        operations = OrderOperations(exchange, Queries(database.engine, SHARD))
+        routes = [operations.stream, *operation_routes(status, lambda: corridor.ready)]
         async with _running(exchange.access.state.run()):
             yield Role(Starlette(routes=routes), lambda: corridor.ready, exchange.hub)
 

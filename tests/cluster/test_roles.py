@@ -130,6 +130,9 @@ async def test_the_publisher_streams_what_the_api_was_told(cluster: Cluster, tok
         update = await next_of("orders", "update")
         assert [o["order_id"] for o in update["orders"]] == [order["order_id"]]
         assert ["499.99", "0.1"] in (await next_of("depth", "update"))["bids"]
+        await stream.send(json.dumps({"op": "cancel", "id": 4, "order_id": order["order_id"]}))
+        ended = (await next_of("orders", "update"))["orders"]
+        assert [(o["order_id"], o["status"]) for o in ended] == [(order["order_id"], "Cancelled")]
 
 
 def test_the_lead_passes_on_when_its_leader_dies_is_asked_to_or_stands_still(cluster: Cluster, token: str) -> None:
