@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+import warnings
 
 from tests.simulation.world import simulate
 
@@ -13,6 +14,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1, help="how many, from SEED on")
     parser.add_argument("--trace", action="store_true", help="tell everything that happens")
     arguments = parser.parse_args()
+    warnings.simplefilter("ignore", RuntimeWarning)  # of coroutines that died with their process
     began, bad, entries = time.monotonic(), 0, 0
     for seed in range(arguments.seed, arguments.seed + arguments.seeds):
         result = simulate(seed, print if arguments.trace else None)

@@ -79,9 +79,11 @@ class ExchangeServer(ApiClient):
         self.process: subprocess.Popen[bytes] | None = None
         self.log_path = self.home.with_suffix(".log")
 
-    def start(self, *, wait: bool = True) -> "ExchangeServer":
+    def start(self, *, wait: bool = True, crash_at: str | None = None) -> "ExchangeServer":
+        """``crash_at``: a step of `tests/support/crash_at.py` and its passage, at which the process kills itself."""
         environ = {**os.environ, "EXCHANGE_PORT": str(self.port), **self.environ}
-        arguments = [sys.executable, "-m", "exchange.cli.main", "serve", *(["--demo"] if self.demo else [])]
+        program = ["tests.support.crash_at", crash_at] if crash_at else ["exchange.cli.main"]
+        arguments = [sys.executable, "-m", *program, "serve", *(["--demo"] if self.demo else [])]
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(arguments, env=environ, stdout=log, stderr=log, start_new_session=True)
         if wait:

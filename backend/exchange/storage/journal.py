@@ -21,6 +21,7 @@ CHAIN_SIZE = 16
 GENESIS = bytes(CHAIN_SIZE)
 FENCED_SQLSTATE = "EX001"
 SEQUENCE_MAX = 2**63 - 1
+APPEND_TIMEOUT_S = 10.0  # a server that stands still, or that nobody reaches, holds its callers no longer
 
 SNAPSHOT_EVERY = 50_000  # commands; bounds the tail that a start executes again, and a look into the past
 SNAPSHOTS_KEPT = 256  # spread evenly over the whole journal; beyond it every second one goes
@@ -167,7 +168,10 @@ class JournalLeader(JournalReader):
             records.append((self._shard, entry.sequence, self.epoch, entry.command, entry.events, chain))
         with self._explained():
             await self._connection.copy_records_to_table(
-                "journal", records=records, columns=("shard", "sequence", "epoch", "command", "events", "chain")
+                "journal",
+                records=records,
+                columns=("shard", "sequence", "epoch", "command", "events", "chain"),
+                timeout=APPEND_TIMEOUT_S,
             )
         self._chain = chain
 
@@ -175,7 +179,7 @@ class JournalLeader(JournalReader):
         """Return where the lease is still this leader's. Raises Fenced where it is not, AppendFailed, JournalError."""
         with self._explained():
             query = "SELECT epoch FROM shard_lease WHERE shard = $1"
-            epoch = await self._connection.fetchval(query, self._shard)
+            epoch = await self._connection.fetchval(query, self._shard, timeout=APPEND_TIMEOUT_S)
         if epoch != self.epoch:
             raise self._fenced()
 
