@@ -11,11 +11,13 @@ import { useExchange, useUser } from "./exchange";
 
 const OPEN_ORDERS = ["account", "orders", "open"];
 const BALANCES = ["account", "balances"];
-/** Lists that are read page by page, and again after something has changed. */
+const COMMISSION = ["account", "commission"];
+/** What is read again after something has changed. */
 const PAGED = [
   ["account", "orders", "history"],
   ["account", "fills"],
   ["account", "ledger"],
+  COMMISSION,
 ];
 const REREAD_MS = 1000;
 const PAGE = 50;
@@ -51,10 +53,10 @@ export function useAvailable(asset: string): Decimal | null {
   return balance ? decimal(balance.available) : ZERO;
 }
 
-const paged = { initialPageParam: undefined as string | undefined, getNextPageParam: (page: { next_cursor: string | null }) => page.next_cursor };
+export const paged = { initialPageParam: undefined as string | undefined, getNextPageParam: (page: { next_cursor: string | null }) => page.next_cursor };
 
 /** `limit` and, after the first page, `cursor`. */
-const pageQuery = (cursor: string | undefined): { limit: number; cursor?: string } => (cursor ? { limit: PAGE, cursor } : { limit: PAGE });
+export const pageQuery = (cursor: string | undefined): { limit: number; cursor?: string } => (cursor ? { limit: PAGE, cursor } : { limit: PAGE });
 
 export function useOrderHistory() {
   const { api } = useExchange();
@@ -86,6 +88,17 @@ export function useLedger() {
     enabled: user !== null,
     ...paged,
     queryFn: ({ pageParam }) => answerOf(api.GET("/api/v1/ledger", { params: { query: pageQuery(pageParam) } })),
+  });
+}
+
+/** What the account pays, by what it has traded. */
+export function useCommission() {
+  const { api } = useExchange();
+  const user = useUser();
+  return useQuery({
+    queryKey: COMMISSION,
+    enabled: user !== null,
+    queryFn: () => answerOf(api.GET("/api/v1/account/commission")),
   });
 }
 

@@ -17,13 +17,13 @@ export function newClientOrderId(): string {
 }
 
 /**
- * Place an order, through lost answers: the same order under the same client id is the same order, however often it is sent.
+ * Ask again while answers are lost, for what happens once however often it is asked for.
  * Throws ProblemError for a refusal, and the last failure where no answer came at all.
  */
-export async function placeOrder(api: Api, order: NewOrder, pauseMs = PAUSE_MS): Promise<Order> {
+export async function throughLostAnswers<T>(ask: () => Promise<T>, pauseMs = PAUSE_MS): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await answerOf(api.POST("/api/v1/orders", { body: order }));
+      return await ask();
     } catch (error) {
       if (!isTransient(error) || attempt === ATTEMPTS) throw error;
       const seconds = error instanceof ProblemError ? error.retryAfterSeconds : null;
@@ -31,6 +31,10 @@ export async function placeOrder(api: Api, order: NewOrder, pauseMs = PAUSE_MS):
     }
   }
 }
+
+/** Place an order: the same order under the same client id is the same order, however often it is sent. */
+export const placeOrder = (api: Api, order: NewOrder, pauseMs = PAUSE_MS): Promise<Order> =>
+  throughLostAnswers(() => answerOf(api.POST("/api/v1/orders", { body: order })), pauseMs);
 
 export function usePlaceOrder() {
   const { api, queries } = useExchange();

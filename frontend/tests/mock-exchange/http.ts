@@ -5,7 +5,7 @@ import { formatDecimal } from "@/market/decimal";
 
 import type { MockMarket } from "./engine";
 import { newToken, Refused, type MockExchange } from "./exchange";
-import { balancesOf, candlesOf, fillOf, marketOf, orderOf } from "./present";
+import { balancesOf, candlesOf, commissionOf, fillOf, marketOf, orderOf } from "./present";
 
 interface Visitor {
   readonly url: URL;
@@ -130,6 +130,12 @@ export class MockHttp {
         const fills = own.flatMap(({ order, market }) => order.fills.map((fill) => fillOf(fill, order, market)));
         return { status: 200, body: { items: fills, next_cursor: null } };
       }
+      case "/account/commission":
+        return { status: 200, body: commissionOf(this.exchange) };
+      case "/transfers/terms":
+        return { status: 200, body: { custody: null, deposits_on_request: false, items: [] } };
+      case "/withdrawals":
+        return { status: 200, body: { items: [], next_cursor: null } };
       case "/faucet": {
         const asset = String(body.asset);
         this.exchange.deposit(account, asset, String(body.amount));

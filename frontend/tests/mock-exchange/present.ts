@@ -125,3 +125,10 @@ export function candlesOf(market: MockMarket, interval: Interval, limit: number,
   });
   return candles.slice(-limit);
 }
+
+/** What everybody pays here: the markets' fees. */
+export function commissionOf(exchange: MockExchange): Record<string, unknown> {
+  const markets = exchange.markets.map(({ symbol }) => ({ symbol, maker: "0.001", taker: "0.002" }));
+  const shares = { maker_share: "1", taker_share: "1" };
+  return { asset: "USD", volume_30d: "0", tier: 0, ...shares, tiers_set_at: new Date().toISOString(), next_tier: null, markets };
+}

@@ -3,6 +3,7 @@ import { Link } from "@tanstack/react-router";
 import type { Market } from "@/api/types";
 import { display, formatPercent } from "@/market/decimal";
 import type { Draft, OrderType, Side } from "@/market/ticket";
+import { useCommission } from "@/state/account";
 import { useUser } from "@/state/exchange";
 import { useTicket } from "@/state/ticket";
 import { Alert } from "@/ui/Alert";
@@ -64,11 +65,21 @@ export function OrderTicket({ market, titleHidden = false }: { readonly market: 
             {t("ticket.signIn")}
           </Link>
         )}
-        <p className="text-xs text-muted">
-          {t("ticket.fee")}: {t("ticket.feeText", { maker: formatPercent(market.maker_fee), taker: formatPercent(market.taker_fee) })}
-        </p>
+        <Fees market={market} />
       </form>
     </Panel>
+  );
+}
+
+/** What the account pays here; to others, what the market asks. */
+function Fees({ market }: { readonly market: Market }) {
+  const { data } = useCommission();
+  const own = data?.markets.find(({ symbol }) => symbol === market.symbol);
+  const { maker, taker } = own ?? { maker: market.maker_fee, taker: market.taker_fee };
+  return (
+    <p className="text-xs text-muted">
+      {t("ticket.fee")}: {t("ticket.feeText", { maker: formatPercent(maker), taker: formatPercent(taker) })}
+    </p>
   );
 }
 

@@ -1,7 +1,7 @@
 import { http, HttpResponse, type RequestHandler } from "msw";
 import { setupServer } from "msw/node";
 
-import type { Market, Order } from "@/api/types";
+import type { Commission, Market, Order } from "@/api/types";
 
 import { BTC_USD } from "./markets";
 
@@ -52,6 +52,24 @@ export const orderAnswer = (changed: Partial<Order> = {}): Order => ({
   ...changed,
 });
 
+export const commissionAnswer = (changed: Partial<Commission> = {}): Commission => ({
+  asset: "USD",
+  volume_30d: "25000",
+  tier: 0,
+  maker_share: "1",
+  taker_share: "1",
+  tiers_set_at: "2026-01-01T13:00:00Z",
+  next_tier: { tier: 1, volume_from: "100000", maker_share: "0.9", taker_share: "0.95", missing: "75000" },
+  markets: [{ symbol: "BTC/USD", maker: "0.001", taker: "0.002" }],
+  ...changed,
+});
+
+export const transferTerms = () => ({
+  custody: "sandbox",
+  deposits_on_request: true,
+  items: [{ asset: "USD", step: "0.01", deposit_min: "1", withdrawal_min: "10", deposit_address: "sandbox-usd-2-abc" }],
+});
+
 /** The exchange's REST side with one market and a signed-in account that owns 10,000 USD. */
 export const exchangeServer = (...overrides: RequestHandler[]) =>
   setupServer(
@@ -62,6 +80,9 @@ export const exchangeServer = (...overrides: RequestHandler[]) =>
     http.get(at("/orders"), () => HttpResponse.json({ items: [], next_cursor: null })),
     http.get(at("/fills"), () => HttpResponse.json({ items: [], next_cursor: null })),
     http.get(at("/ledger"), () => HttpResponse.json({ items: [], next_cursor: null })),
+    http.get(at("/account/commission"), () => HttpResponse.json(commissionAnswer())),
+    http.get(at("/transfers/terms"), () => HttpResponse.json(transferTerms())),
+    http.get(at("/withdrawals"), () => HttpResponse.json({ items: [], next_cursor: null })),
     http.post(at("/auth/refresh"), sessionAnswer),
     http.post(at("/auth/login"), sessionAnswer),
   );
