@@ -45,7 +45,7 @@ export function PortfolioPage() {
           <Commission />
         </Panel>
       </div>
-      <Panel title={t("app.account")} titleHidden className="min-h-80 flex-1 rounded-lg border">
+      <Panel title={t("app.account")} titleHidden className="min-h-80 flex-1 rounded-lg border max-md:min-h-160">
         <Tabs label={t("app.account")} tabs={TABS} value={tab} onChange={setTab} />
       </Panel>
     </div>
