@@ -115,7 +115,12 @@ soak: $(STAMPS)/dev $(STAMPS)/frontend  ## kill -9 five hundred times, 10,000 si
 	EXCHANGE_DIFFERENTIAL_COMMANDS=1000000 HYPOTHESIS_PROFILE=nightly $(PYTEST) tests/properties --timeout 7200
 
 bench: $(STAMPS)/dev  ## measure on this machine; see docs/benchmarks.md
-	$(BIN)/python -m tests.performance.order_entry
+	PEERS=$(PEERS) $(BIN)/python -m tests.performance.order_entry
+	$(BIN)/python -m tests.performance.order_path
+	$(BIN)/python -m tests.performance.journal
+	$(BIN)/python -m tests.performance.projections
+	$(BIN)/python -m tests.performance.recovery
+	$(BIN)/python -m tests.performance.memory --svg docs/memory.svg
 	$(BIN)/python -m tests.performance.state_machine
 	$(BIN)/python -m tests.performance.bare_book
 	$(PYTEST) tests/performance --benchmark-only

@@ -104,7 +104,7 @@ class Follower:
     async def _read_journal(self, journal: Candidacy) -> None:
         self._reading = True
         self._missed.clear()
-        for changes in await self.replica.catch_up(journal):
+        async for changes in self.replica.catch_up(journal):
             self._tell(changes)
         ahead = [entry for entry in self._ahead if entry.sequence > self.replica.sequence]
         self._ahead.clear()

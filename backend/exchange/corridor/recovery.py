@@ -4,9 +4,11 @@ Every entry is executed again and its events compared with the journal's, byte b
 decides as the one that wrote the journal did, or refuses to go on and names the sequence.
 """
 
+import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
 from engine.matching import Shard, SnapshotError
 from engine.records import COMMAND_SIZE
@@ -30,15 +32,35 @@ async def shard_at(journal: Journal, sequence: int) -> Shard:
 async def advance(journal: Journal, shard: Shard, chain: bytes, upto: int) -> bytes:
     """Execute the entries that follow again, up to a sequence, and return the chain there. Raises JournalCorrupt."""
     told = time.monotonic()
-    while shard.sequence < upto:
-        entries, chain = await journal.after(shard.sequence, chain, min(SLICE, upto - shard.sequence))
-        if not entries:
-            raise JournalCorrupt(shard.sequence + 1, "is missing")
-        replay(shard, entries)
-        if time.monotonic() - told > _PROGRESS_EVERY_S:
-            told = time.monotonic()
-            logger.info("recovering: %d of %d commands", shard.sequence, upto)
+    async with aclosing(slices(journal, shard.sequence, chain, SLICE, upto)) as tail:
+        async for entries, chain_there in tail:
+            replay(shard, entries)
+            chain = chain_there
+            if time.monotonic() - told > _PROGRESS_EVERY_S:
+                told = time.monotonic()
+                logger.info("recovering: %d of %d commands", shard.sequence, upto)
+    if shard.sequence < upto:
+        raise JournalCorrupt(shard.sequence + 1, "is missing")
     return chain
+
+
+async def slices(
+    journal: Journal, sequence: int, chain: bytes, size: int, upto: int = SEQUENCE_MAX
+) -> AsyncGenerator[tuple[list[Entry], bytes], None]:
+    """Yield (entries, the chain after them) from behind ``sequence`` to ``upto`` or the journal's end.
+
+    While one is executed the next is on its way. Raises JournalCorrupt.
+    """
+    entries, chain = await journal.after(sequence, chain, min(size, upto - sequence))
+    while entries:
+        sequence = entries[-1].sequence
+        coming = asyncio.ensure_future(journal.after(sequence, chain, min(size, upto - sequence)))
+        try:
+            await asyncio.sleep(0)  # it is asked for
+            yield entries, chain
+            entries, chain = await coming
+        finally:
+            coming.cancel()
 
 
 def replay(shard: Shard, entries: Sequence[Entry]) -> None:

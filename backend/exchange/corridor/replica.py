@@ -7,9 +7,11 @@ Whoever leads, stands by or serves reads begins like this. A leader's own batche
 follows the journal.
 """
 
+import gc
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 
 from engine.matching import Shard
 from engine.records import EventKind
@@ -17,7 +19,7 @@ from exchange.contracts.catalogue import Catalogue
 from exchange.contracts.events import Event, read_events
 from exchange.corridor.client_orders import ClientOrders
 from exchange.corridor.live import DAY_MINUTES, LATEST_TRADES, MINUTE_NS, Changes, Live, Minute
-from exchange.corridor.recovery import advance, from_snapshot, replay
+from exchange.corridor.recovery import advance, from_snapshot, replay, slices
 from exchange.corridor.store import FrozenTables, Journal, Tables
 from exchange.storage.journal import GENESIS, Entry, JournalCorrupt, seal
 from exchange.storage.term import TablesApart
@@ -59,14 +61,15 @@ class Replica:
         """
         if not self._begun:
             started = time.monotonic()
-            try:
-                async with self._tables.frozen() as tables:
-                    await self._begin_from(tables, journal)
-            except TablesApart as apart:
-                logger.info("%s: waiting until they stand at one", apart)
-                return False
-            begun_at = self.sequence
-            await self.catch_up(journal)
+            with _no_garbage():
+                try:
+                    async with self._tables.frozen() as tables:
+                        await self._begin_from(tables, journal)
+                except TablesApart as apart:
+                    logger.info("%s: waiting until they stand at one", apart)
+                    return False
+                begun_at = self.sequence
+                await self._to_the_end(journal)
             self._begun = True
             logger.info(
                 "recovered at sequence %d: snapshot at %d, tables at %d, in %.2f s, digest %016x, %d open orders",
@@ -74,8 +77,12 @@ class Replica:
                 self.shard.digest(), self.shard.open_orders,
             )  # fmt: skip
         else:
-            await self.catch_up(journal)
+            await self._to_the_end(journal)
         return True
+
+    async def _to_the_end(self, journal: Journal) -> None:
+        async for _ in self.catch_up(journal):
+            pass
 
     async def _begin_from(self, tables: FrozenTables, journal: Journal) -> None:
         shard, chain = await from_snapshot(journal, tables.sequence)
@@ -83,7 +90,9 @@ class Replica:
         self.chain = await advance(journal, shard, chain, tables.sequence)
         self.shard = shard
         if self._client_orders is not None:
+            logger.info("recovering: reading the client order ids")
             await self._client_orders.load(tables.client_order_ids())
+        logger.info("recovering: reading %d live orders", shard.open_orders)
         await self._begin_live(tables)
 
     async def _begin_live(self, tables: FrozenTables) -> None:
@@ -103,20 +112,17 @@ class Replica:
             self.catalogue.define(definition)
         self.live.begin(tables.sequence, latest_ns, live_orders, minutes, trades, modes)
 
-    async def catch_up(self, journal: Journal) -> list[Changes]:
-        """Follow to the journal's end; return what each slice of entries changed. Raises JournalCorrupt."""
-        changes: list[Changes] = []
+    async def catch_up(self, journal: Journal) -> AsyncIterator[Changes]:
+        """Follow to the journal's end; tell what each slice of entries changed. Raises JournalCorrupt."""
         told = time.monotonic()
-        while True:
-            entries, chain = await journal.after(self.sequence, self.chain, FOLLOW_SLICE)
-            if not entries:
-                return changes
-            replay(self.shard, entries)
-            self.chain = chain
-            changes.append(self._take(entries))
-            if time.monotonic() - told > _PROGRESS_EVERY_S:
-                told = time.monotonic()
-                logger.info("following the journal: at entry %d", self.sequence)
+        async with aclosing(slices(journal, self.sequence, self.chain, FOLLOW_SLICE)) as tail:
+            async for entries, chain in tail:
+                replay(self.shard, entries)
+                self.chain = chain
+                yield self._take(entries)
+                if time.monotonic() - told > _PROGRESS_EVERY_S:
+                    told = time.monotonic()
+                    logger.info("following the journal: at entry %d", self.sequence)
 
     def follow(self, entries: Sequence[Entry]) -> Changes:
         """Take the entries that come next, from whoever passes them on. Raises JournalCorrupt."""
@@ -129,6 +135,18 @@ class Replica:
         if self._client_orders is not None:
             self._client_orders.learn(entries)
         return self.live.apply(entries)
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Let the collector rest: what a start makes stays, and to walk over all of it again and again takes minutes."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 async def _latest_trades(tables: FrozenTables, market: int) -> list[Event]:

@@ -5,6 +5,7 @@ Live orders, latest trades, minutes, client order ids, references of transfers.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from operator import attrgetter
 
 import asyncpg
 
@@ -14,7 +15,6 @@ from exchange.storage.database import connect
 from exchange.storage.journal import Entry
 
 _ROWS_AT_ONCE = 5_000
-_TOTALS = ("filled_quote_units", "fee_units")  # NUMERIC columns, which asyncpg gives as Decimal
 _ORDER_COLUMNS = ", ".join(OrderState.__dataclass_fields__)
 _FIND_ORDER = (
     "SELECT j.sequence, j.command, j.events FROM journal j WHERE j.shard = $1 AND j.sequence = ("
@@ -31,6 +31,13 @@ class TablesApart(Exception):
     """The projections stand at different entries, as while one is rebuilt: ask again."""
 
 
+def _order(row: asyncpg.Record) -> OrderState:
+    order = OrderState(*row)  # its columns are the fields, in their order
+    # NUMERIC columns, which asyncpg gives as Decimal.
+    order.filled_quote_units, order.fee_units = int(order.filled_quote_units), int(order.fee_units)
+    return order
+
+
 class TablesAt:
     """One shard's tables as they are after the entry ``sequence``."""
 
@@ -41,9 +48,13 @@ class TablesAt:
 
     async def live_orders(self) -> list[OrderState]:
         """Every resting or waiting order, oldest first."""
-        query = f"SELECT {_ORDER_COLUMNS} FROM orders WHERE shard = $1 AND status <= 2 ORDER BY order_id"  # noqa: S608
-        rows = await self._connection.fetch(query, self._shard)
-        return [OrderState(**dict(row) | {name: int(row[name]) for name in _TOTALS}) for row in rows]
+        query = f"SELECT {_ORDER_COLUMNS} FROM orders WHERE shard = $1 AND status <= 2"  # noqa: S608
+        cursor = await self._connection.cursor(query, self._shard)
+        orders: list[OrderState] = []
+        while rows := await cursor.fetch(_ROWS_AT_ONCE):
+            orders += map(_order, rows)
+        orders.sort(key=attrgetter("order_id"))
+        return orders
 
     async def minutes(self, since_ns: int) -> dict[int, list[tuple[int, int, int, int, int, int, int]]]:
         """By market, (opened_ns, open, high, low, close, volume_lots, trades) of minutes since then, oldest first."""
