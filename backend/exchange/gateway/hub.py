@@ -266,7 +266,7 @@ class Hub:
         if wanted.resume_from is not None:
             return self._resume(wanted, streams, wanted.resume_from)
         if wanted.channel == "l3":
-            return self._begin_l3(wanted, streams)
+            return self._begin_l3(wanted, streams, lambda: wanted.acknowledge({}))
         wanted.acknowledge({})
         self._channel(streams, wanted).begin(wanted.subscriber)
         return None
@@ -277,10 +277,11 @@ class Hub:
             await self._reach(sequence)
             missed = await self._missed(wanted, streams, sequence)
         except CannotFollow as error:
+            why = str(error)
             if wanted.channel == "l3":
-                await self._open_l3(streams)
-            if wanted.is_wanted():
-                wanted.snapshot_instead(str(error))
+                await self._begin_l3(wanted, streams, lambda: wanted.snapshot_instead(why))
+            elif wanted.is_wanted():
+                wanted.snapshot_instead(why)
                 self._channel(streams, wanted).begin(wanted.subscriber)
             return
         if wanted.is_wanted():
@@ -315,11 +316,21 @@ class Hub:
             return steps.frames()
         raise CannotFollow("the changes since then are not kept")
 
-    async def _begin_l3(self, wanted: Subscription, streams: MarketStreams) -> None:
-        await self._open_l3(streams)
+    async def _begin_l3(self, wanted: Subscription, streams: MarketStreams, acknowledge: Callable[[], None]) -> None:
+        """Send a snapshot of all orders, which takes a moment to make, and what came meanwhile."""
+        streams.l3_beginning += 1
+        try:
+            async with self._opening.setdefault(streams.market.number, asyncio.Lock()):
+                await self._open_l3(streams)
+                sequence, snapshot = await streams.l3_snapshot()
+        finally:
+            streams.l3_beginning -= 1
+        if not streams.l3.keeps(sequence):
+            raise CannotFollow("the market moves faster than a snapshot of its orders is made")
         if wanted.is_wanted():
-            wanted.acknowledge({})
-            streams.l3.begin(wanted.subscriber)
+            acknowledge()
+            wanted.subscriber.send(snapshot)
+            streams.l3.resume(wanted.subscriber, sequence)
 
     async def _reach(self, sequence: int) -> None:
         if await self._tail.ahead(sequence):
@@ -331,16 +342,15 @@ class Hub:
 
     async def _open_l3(self, streams: MarketStreams) -> None:
         """Begin to follow a market order by order, unless somebody has."""
-        async with self._opening.setdefault(streams.market.number, asyncio.Lock()):
-            if streams.feed is not None:
-                return
+        if streams.feed is None:
             feed = await self._feed_at(streams.market, self._tail.sequence)
             await self._tail.follow(feed.sequence, feed.pass_over)
-            streams.open_l3(feed)
+            if streams.feed is None:
+                streams.open_l3(feed)
 
     async def _feed_at(self, market: Market, sequence: int) -> OrderFeed:
         mode, orders = await self._tail.archive.book(market.number, sequence)
-        return OrderFeed(market, sequence, mode, orders)
+        return await OrderFeed.begin(market, sequence, mode, orders)
 
     def _channel(self, streams: MarketStreams, wanted: Subscription) -> Channel:
         return self._channel_of(streams, wanted.channel, wanted.interval)

@@ -8,6 +8,8 @@ candles    of an interval, conflated         l3         single orders, every ste
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from engine.market_data import L2Update, L3Update
 from engine.market_data.mirror import depth_checksum
 from engine.records import FLAG_AUCTION, Side
@@ -18,7 +20,7 @@ from exchange.corridor.live import DAY_MINUTES, MINUTE_NS, Changes, Live, LiveMa
 from exchange.gateway.channels import Channel, Conflated, Log
 from exchange.gateway.markets import INTERVAL_MINUTES, MODE_NAMES, render_ticker
 from exchange.gateway.order_feed import OrderFeed, render_orders, render_steps
-from exchange.gateway.subscriber import Message
+from exchange.gateway.subscriber import Message, encode
 
 DEPTH_LEVELS = 500  # a side of a snapshot
 CHECKSUM_LEVELS = 10
@@ -43,7 +45,9 @@ class MarketStreams:
         self.ticker = Conflated(
             self._head("ticker"), sequence, self._ticker_snapshot, when_told, lambda change: change["ticker"]
         )
-        self.l3 = Log(self._head("l3"), sequence, self._orders, when_told)
+        self.l3 = Log(self._head("l3"), sequence, lambda: {}, when_told)  # its snapshots take a moment: l3_snapshot
+        self.l3_beginning = 0  # how many are about to listen
+        self._l3_snapshot: tuple[int, bytes] | None = None
         self.candles: dict[str, Conflated] = {}
         self.feed: OrderFeed | None = None  # while somebody listens to l3
         self._changed_levels: set[tuple[int, int]] = set()
@@ -107,8 +111,8 @@ class MarketStreams:
         """Follow a batch order by order, while somebody listens."""
         if self.feed is None:
             return
-        if not self.l3.subscribers:
-            self.feed = None
+        if not self.l3.subscribers and not self.l3_beginning:
+            self.feed = self._l3_snapshot = None
             return
         steps = [update for update in self.feed.take(changes.entries) if isinstance(update, L3Update)]
         if steps:
@@ -116,8 +120,20 @@ class MarketStreams:
 
     def open_l3(self, feed: OrderFeed) -> None:
         """Follow single orders from now on; the feed is as of the last batch."""
-        self.feed = feed
+        self.feed, self._l3_snapshot = feed, None
         self.l3.advance(self._live.sequence)
+
+    async def l3_snapshot(self) -> tuple[int, bytes]:
+        """A snapshot that the kept messages lead on from, and its sequence. Not for two at the same time."""
+        assert self.feed is not None, "whoever begins l3 has opened it"
+        known = self._l3_snapshot
+        if known is None or not self.l3.keeps(known[0]):
+            sequence, orders, checksum = self.l3.sequence, self.feed.orders(), self.feed.checksum
+            bids, asks = await render_orders(self.market, orders)
+            content = {"bids": msgspec.Raw(bids), "asks": msgspec.Raw(asks), "checksum": checksum} | self._units
+            head = {"type": "snapshot"} | self._head("l3") | {"sequence": sequence}
+            known = self._l3_snapshot = sequence, encode(head | content)
+        return known
 
     # By the clock
 
@@ -219,10 +235,6 @@ class MarketStreams:
             for side in (Side.BUY, Side.SELL)
         )
         return {"bids": bids, "asks": asks, "checksum": self.checksum()} | self._units
-
-    def _orders(self) -> Message:
-        assert self.feed is not None, "whoever begins l3 has opened it"
-        return render_orders(self.market, self.feed.orders()) | {"checksum": self.feed.checksum} | self._units
 
     def _latest_trades(self) -> Message:
         return {"trades": [render_trade(trade, self.market) for trade in reversed(self._state.latest_trades)]}

@@ -1,8 +1,12 @@
 """A market order by order (L3), made of what the journal has: `engine/market_data` over entries."""
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Sequence
+from typing import Self
 
-from engine.market_data import BookOrder, BookView, L2Update, L3Snapshot, L3Update, StreamSequences
+import msgspec
+
+from engine.market_data import BookOrder, BookView, L2Update, L3Update
 from engine.market_data.decoding import read_events
 from engine.market_data.view import KINDS
 from engine.records import Side
@@ -11,23 +15,29 @@ from exchange.contracts.units import Market
 from exchange.gateway.subscriber import Message
 from exchange.storage.journal import Entry
 
+SLICE = 200  # orders between two turns of the loop
 ACTIONS = {1: "Add", 2: "Change", 3: "Execute", 4: "Delete"}
 
 
 class OrderFeed:
     """One market's visible orders as of ``sequence``, followed entry by entry."""
 
-    def __init__(self, market: Market, sequence: int, mode: int, orders: Iterable[Sequence[int]]) -> None:
+    def __init__(self, market: Market, sequence: int, mode: int) -> None:
         self.market = market
         self.sequence = sequence
-        view = BookView(market.number)
-        for order in orders:
-            view.book.put(*order)
-        view.book.changes()
-        snapshot = L3Snapshot(
-            market.number, sequence, mode, view.book.checksum(), StreamSequences(), tuple(view.book.orders())
-        )
-        self._view = BookView.restore(snapshot)
+        self._view = BookView(market.number)
+        self._view.mode = mode
+
+    @classmethod
+    async def begin(cls, market: Market, sequence: int, mode: int, orders: Sequence[Sequence[int]]) -> Self:
+        """The feed of a book, as `Archive.book` tells it; made in slices, so that others have turns meanwhile."""
+        feed = cls(market, sequence, mode)
+        for start in range(0, len(orders), SLICE):
+            for order_id, side, price_ticks, visible_lots in orders[start : start + SLICE]:
+                feed._view.book.put(order_id, side, price_ticks, visible_lots)
+            await asyncio.sleep(0)
+        feed._view.book.changes()
+        return feed
 
     @property
     def checksum(self) -> int:
@@ -61,12 +71,23 @@ class OrderFeed:
         return told
 
 
-def render_orders(market: Market, orders: Iterable[BookOrder]) -> Message:
-    """The content of an L3 snapshot: [order_id, price, quantity], best first, in the order of the queue."""
-    sides: dict[int, list[tuple[str, str, str]]] = {Side.BUY: [], Side.SELL: []}
-    for order_id, side, price_ticks, lots in orders:
-        sides[side].append((str(order_id), market.price_text(price_ticks), market.quantity_text(lots)))
-    return {"bids": sides[Side.BUY], "asks": sides[Side.SELL]}
+async def render_orders(market: Market, orders: Sequence[BookOrder]) -> tuple[bytes, bytes]:
+    """Bids and asks of an L3 snapshot as JSON: [order_id, price, quantity], best first, in the order of the queue.
+
+    Made in slices, so that others have turns meanwhile.
+    """
+    sides: dict[int, list[bytes]] = {Side.BUY: [], Side.SELL: []}
+    for side, parts in sides.items():
+        of_side = [order for order in orders if order.side == side]
+        for start in range(0, len(of_side), SLICE):
+            rows = [
+                (str(order.order_id), market.price_text(order.price_ticks), market.quantity_text(order.visible_lots))
+                for order in of_side[start : start + SLICE]
+            ]
+            parts.append(msgspec.json.encode(rows)[1:-1])
+            await asyncio.sleep(0)
+    bids, asks = (b"[" + b",".join(parts) + b"]" for parts in sides.values())
+    return bids, asks
 
 
 def render_steps(market: Market, updates: Sequence[L3Update]) -> Message:
