@@ -145,7 +145,8 @@ async def test_turns_take_their_share_of_time_and_no_more(monkeypatch: pytest.Mo
     """With a clock that moves when something is written: what is counted is counted exactly."""
     streamed = Streamed()
     now = 0.0
-    monkeypatch.setattr(hub.time, "perf_counter", lambda: now)
+    for clock in ("perf_counter", "thread_time"):
+        monkeypatch.setattr(hub.time, clock, lambda: now)
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:
