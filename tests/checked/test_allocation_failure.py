@@ -19,7 +19,7 @@ _FIRED_NS = 10**9
 
 
 def _spacious() -> bytes:
-    """Commands that outgrow every table: 1,400 balances, 700 accounts with shares of fees and timers that fire, 2,000
+    """Commands that outgrow every table: 1,400 balances, 150 accounts with shares of fees and timers that fire, 2,000
     resting orders on 500 prices, 1,500 events at once."""
     prices = range(1, 20_000, 40)
     batch = [commands.define_asset(1, "USD"), commands.define_asset(2, "BTC")]
@@ -27,8 +27,8 @@ def _spacious() -> bytes:
     batch += [commands.deposit(account, asset, 10**12) for account in range(2, 702) for asset in (1, 2)]
     batch += [commands.place(2 + n % 700, 1, BUY, prices[n % len(prices)], 10) for n in range(2_000)]
     batch.append(commands.place_market(2, 1, SELL, 15_000))
-    batch += [commands.set_fees(account, 500_000, 250_000) for account in range(2, 702)]
-    batch += [commands.cancel_after(account, _FIRED_NS if account % 2 else 2 * _FIRED_NS) for account in range(2, 702)]
+    batch += [commands.set_fees(account, 500_000, 250_000) for account in range(2, 152)]
+    batch += [commands.cancel_after(account, _FIRED_NS if account % 2 else 2 * _FIRED_NS) for account in range(2, 152)]
     sequencer = Sequencer()
     return sequencer.stamp(*batch) + sequencer.stamp(commands.clock(), timestamp_ns=_FIRED_NS)
 
