@@ -15,25 +15,35 @@ from tests.support.flow import random_flow, stamped
 T = TypeVar("T")
 
 
-_FIRED_NS = 10**9
-
-
 def _spacious() -> bytes:
-    """Commands that outgrow every table: 1,400 balances, 150 accounts with shares of fees and timers that fire, 2,000
-    resting orders on 500 prices, 1,500 events at once."""
+    """Commands that outgrow every table: 1,400 balances, 2,000 resting orders on 500 prices, 1,500 events at once."""
     prices = range(1, 20_000, 40)
     batch = [commands.define_asset(1, "USD"), commands.define_asset(2, "BTC")]
     batch.append(commands.define_market(1, "BTC/USD", 2, 1))
     batch += [commands.deposit(account, asset, 10**12) for account in range(2, 702) for asset in (1, 2)]
     batch += [commands.place(2 + n % 700, 1, BUY, prices[n % len(prices)], 10) for n in range(2_000)]
     batch.append(commands.place_market(2, 1, SELL, 15_000))
-    batch += [commands.set_fees(account, 500_000, 250_000) for account in range(2, 152)]
-    batch += [commands.cancel_after(account, _FIRED_NS if account % 2 else 2 * _FIRED_NS) for account in range(2, 152)]
+    return Sequencer().stamp(*batch)
+
+
+def _accounts() -> bytes:
+    """Accounts that outgrow their table, with shares of fees, and timers of which half fire and end an order each."""
+    accounts = range(2, 152)
+    batch = [commands.define_asset(1, "USD"), commands.define_asset(2, "BTC")]
+    batch.append(commands.define_market(1, "BTC/USD", 2, 1))
+    batch += [commands.deposit(account, 1, 10**6) for account in accounts]
+    batch += [commands.place(account, 1, BUY, 10, 1) for account in accounts]
+    batch += [commands.set_fees(account, 500_000, 250_000) for account in accounts]
+    batch += [commands.cancel_after(account, 10**9 + account % 2) for account in accounts]
     sequencer = Sequencer()
-    return sequencer.stamp(*batch) + sequencer.stamp(commands.clock(), timestamp_ns=_FIRED_NS)
+    return sequencer.stamp(*batch) + sequencer.stamp(commands.clock(), timestamp_ns=10**9)
 
 
-FLOWS = {"spacious": _spacious(), "random": b"".join(stamped(random_flow(seed=5, count=600)))}
+FLOWS = {
+    "spacious": _spacious(),
+    "accounts": _accounts(),
+    "random": b"".join(stamped(random_flow(seed=5, count=600))),
+}
 
 
 def _apply(flow: bytes) -> Shard:
