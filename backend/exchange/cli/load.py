@@ -1,7 +1,9 @@
 """`exchange load`: measure what an exchange, or any HTTP endpoint, answers under a closed loop of connections."""
 
 import json
+import random
 import secrets
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -11,11 +13,22 @@ import click
 import uvloop
 
 from exchange.simulation.client import Account, ApiClient, Depth, Market, Refused, Unreachable
-from exchange.simulation.load import LoadSettings, OrderMix, http_request, order_requests, run_load
+from exchange.simulation.load import (
+    TEMPLATES,
+    LoadResult,
+    LoadSettings,
+    OrderMix,
+    Requests,
+    http_request,
+    measure,
+    order_requests,
+    run_load,
+)
+from exchange.simulation.stream_load import open_pipelines, place_frame
 from exchange.simulation.venue import ensure_funds
 
 ORDERS_PATH, BATCH_PATH = "/api/v1/orders", "/api/v1/orders/batch"
-BATCH_MAX = 50
+BATCH_MAX, PIPELINE_MAX = 50, 500
 QUOTE_FUNDS, BASE_FUNDS = Decimal(5_000_000), Decimal(1_000)
 SECONDS_MAX = 480.0  # access tokens last ten minutes at most, and are not renewed under load
 
@@ -40,6 +53,9 @@ SECONDS_MAX = 480.0  # access tokens last ten minutes at most, and are not renew
 )
 @click.option("--client-ids/--no-client-ids", default=True, show_default=True, help="Name every order.")
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(1, BATCH_MAX), help="Orders a request.")
+@click.option(
+    "--pipeline", default=0, type=click.IntRange(0, PIPELINE_MAX), help="Over the WebSocket, so many orders under way."
+)
 @click.option("--method", default="POST", show_default=True, help="noop: the method.")
 @click.option(
     "--body", default='{"price":"50000.00","quantity":"0.001"}', show_default=True, help="noop: the JSON body."
@@ -58,6 +74,7 @@ def load(
     crossing: int,
     client_ids: bool,
     batch: int,
+    pipeline: int,
     method: str,
     body: str,
     seed: int,
@@ -70,6 +87,8 @@ def load(
 
     \b
     exchange load --seconds 30 --connections 64
+    exchange load --batch 50 --connections 16
+    exchange load --pipeline 64 --connections 8
     exchange load --mode noop --url http://localhost:8080/livez --method GET
     """
     settings = LoadSettings(url, connections, seconds, warm_up)
@@ -77,7 +96,7 @@ def load(
         if mode == "orders":
             accounts = connections if token_per_connection else 1
             mix = OrderMix(0, crossing_percent=crossing, client_ids=client_ids)
-            document = uvloop.run(_load_orders(settings, symbol, accounts, price, mix, batch, seed))
+            document = uvloop.run(_load_orders(settings, symbol, accounts, price, mix, (batch, pipeline), seed))
         else:
             request = http_request(method, url, body.encode() if body and method != "GET" else None)
             document = uvloop.run(run_load(settings, [lambda: request] * connections)).document()
@@ -92,7 +111,13 @@ def load(
 
 
 async def _load_orders(
-    settings: LoadSettings, symbol: str, accounts: int, price: int | None, mix: OrderMix, batch: int, seed: int
+    settings: LoadSettings,
+    symbol: str,
+    accounts: int,
+    price: int | None,
+    mix: OrderMix,
+    way: tuple[int, int],
+    seed: int,
 ) -> dict[str, Any]:
     run = f"load-{secrets.token_hex(4)}"
     async with ApiClient(settings.url) as client:
@@ -100,10 +125,24 @@ async def _load_orders(
         tokens = [await _open_account(client, f"{run}-{number}", market) for number in range(accounts)]
     decimals = len(market.tick_size.partition(".")[2])
     mix = replace(mix, mid_ticks=_mid_ticks(market, depth, price), tick_decimals=decimals)
-    target = replace(settings, url=settings.url.rstrip("/") + (ORDERS_PATH if batch == 1 else BATCH_PATH))
-    requests = order_requests(target, mix, market.symbol, tokens, run, seed, batch)
-    result = await run_load(target, requests)
+    batch, pipeline = way
+    if pipeline:
+        result = await _pipeline_orders(settings, mix, market.symbol, tokens, run, seed, pipeline)
+    else:
+        target = replace(settings, url=settings.url.rstrip("/") + (ORDERS_PATH if batch == 1 else BATCH_PATH))
+        result = await run_load(target, order_requests(target, mix, market.symbol, tokens, run, seed, batch))
     return {"accounts": accounts, "mix": mix.describe(), "seed": seed} | result.document()
+
+
+async def _pipeline_orders(
+    settings: LoadSettings, mix: OrderMix, symbol: str, tokens: Sequence[str], run: str, seed: int, depth: int
+) -> LoadResult:
+    rng = random.Random(seed)  # noqa: S311 - repeatable, not secret
+    frames = []
+    for number in range(settings.connections):
+        bodies = mix.bodies(symbol, f"{run}-{number}-", rng, TEMPLATES)
+        frames.append(Requests([place_frame(body) for body in bodies], random.Random(rng.random())))  # noqa: S311
+    return await measure(settings, await open_pipelines(settings.url, tokens, frames, depth, LoadResult()))
 
 
 async def _open_account(client: ApiClient, name: str, market: Market) -> str:

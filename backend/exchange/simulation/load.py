@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal, Protocol, cast
 from urllib.parse import urlsplit
 
 from exchange.simulation.latency import LatencyHistogram
@@ -170,16 +170,30 @@ class LoadSettings:
     warm_up_s: float = 1.0
 
 
+class Driven(Protocol):
+    """A connection under load. `ended` resolves with None at the stop, or with what broke it."""
+
+    ended: "asyncio.Future[str | None]"
+
+    def measure(self, result: LoadResult) -> None:
+        """Count into `result` from now on."""
+
+    def stop(self) -> None:
+        """Send nothing more."""
+
+
 async def run_load(settings: LoadSettings, requests: Sequence[MakeRequest]) -> LoadResult:
     """Drive one connection for each of `requests`, and measure.
 
     Raises OSError when the server cannot be connected to. A connection that breaks later is counted and not replaced.
     """
     warming = LoadResult()
-    connections: list[Connection] = []
+    return await measure(settings, [await _connect(settings.url, make_request, warming) for make_request in requests])
+
+
+async def measure(settings: LoadSettings, connections: Sequence[Driven]) -> LoadResult:
+    """Let connections run through the warm-up and the measured time, then stop them."""
     try:
-        for make_request in requests:
-            connections.append(await _connect(settings.url, make_request, warming))
         await asyncio.sleep(settings.warm_up_s)
         result = LoadResult()
         for connection in connections:
@@ -205,7 +219,7 @@ async def _connect(url: str, make_request: MakeRequest, result: LoadResult) -> C
     return connection
 
 
-async def _all_ended(connections: Sequence[Connection]) -> None:
+async def _all_ended(connections: Sequence[Driven]) -> None:
     await asyncio.wait([connection.ended for connection in connections])
 
 
