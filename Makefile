@@ -117,6 +117,7 @@ soak: $(STAMPS)/dev $(STAMPS)/frontend  ## kill -9 five hundred times, 10,000 si
 bench: $(STAMPS)/dev  ## measure on this machine; see docs/benchmarks.md
 	PEERS=$(PEERS) $(BIN)/python -m tests.performance.order_entry
 	$(BIN)/python -m tests.performance.order_path
+	$(BIN)/python -m tests.performance.order_paths
 	$(BIN)/python -m tests.performance.journal
 	$(BIN)/python -m tests.performance.projections
 	$(BIN)/python -m tests.performance.recovery

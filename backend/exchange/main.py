@@ -127,12 +127,13 @@ class OrderOperations:
     """What may be asked about orders, by request and by message on a stream: the same operations."""
 
     def __init__(self, exchange: ServedExchange, queries: Queries) -> None:
-        self.entry = entry = OrderEntry(exchange, queries)
+        entry = OrderEntry(exchange, queries)
         changes, foresight, dead_man = OrderChanges(entry), Foresight(entry), DeadMan(exchange)
         batches, disconnects = OrderBatches(entry, changes), Disconnects(exchange, dead_man)
         exchange.on_stop.append(disconnects.close)
         messages = StreamOrders(entry, changes, batches, foresight, dead_man, disconnects).operations()
         self.routes = [route for part in (batches, foresight, dead_man, changes, entry) for route in part.routes()]
+        self.short_ways = entry.short_ways() | batches.short_ways()
         self.stream = WebSocketRoute("/ws/v1", StreamServer(exchange, exchange.hub, messages).serve)
 
 
@@ -141,7 +142,7 @@ def build_app(exchange: ServedExchange) -> FrontDoor:
     app = create_app(exchange)
     operations = OrderOperations(exchange, app.state.queries)
     app.router.routes[:0] = [*operations.routes, operations.stream]
-    return FrontDoor(app, operations.entry)
+    return FrontDoor(app, operations.short_ways)
 
 
 class Server(uvicorn.Server):

@@ -82,6 +82,11 @@ class LocalCorridor:
             return Placing(self._submit_now(command))
         return await self.client_orders.begin((account, client_order_id), command, self._submit_now)
 
+    def begin_now(self, command: bytearray, account: int, client_order_id: str | None) -> Placing | None:
+        if client_order_id is None:
+            return Placing(self._submit_now(command))
+        return self.client_orders.begin_now((account, client_order_id), command, self._submit_now)
+
     async def begin_all(
         self, account: int, requests: Sequence[tuple[bytearray, str | None]], *, linked: bool = False
     ) -> list[Placing]:
@@ -193,7 +198,7 @@ def with_order_entry(exchange: Exchange) -> FrontDoor:
     streams = StreamServer(exchange, Hub(exchange.catalogue, exchange.live), stream_orders.operations())
     routes = [route for part in (batches, foresight, dead_man, changes, entry) for route in part.routes()]
     app.router.routes[:0] = [*routes, WebSocketRoute("/ws/v1", streams.serve)]
-    return FrontDoor(app, entry)
+    return FrontDoor(app, entry.short_ways() | batches.short_ways())
 
 
 async def registered(client: aiohttp.ClientSession, username: str = "alice") -> tuple[int, dict[str, str]]:

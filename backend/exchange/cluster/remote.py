@@ -137,6 +137,9 @@ class RemoteCorridor:
         asking = asyncio.create_task(self._ask(Way.PLACE, account, [(command, client_order_id)]))
         return RemotePlacing(self, asking, 0)
 
+    def begin_now(self, command: bytearray, account: int, client_order_id: str | None) -> None:
+        """Nothing is at once from here."""
+
     async def begin_all(
         self, account: int, requests: Sequence[tuple[bytearray, str | None]], *, linked: bool = False
     ) -> list["RemotePlacing"]:

@@ -78,9 +78,18 @@ class Placing:
         Raises Refused CLIENT_ORDER_ID_REUSED, of a transfer REFERENCE_REUSED, where the earlier one asked for something
         else, and as ``Writer.submit``.
         """
-        answer = self._answer
-        # Others may wait for the same answer: whoever goes away does not take it along.
-        entry = answer.result() if answer.done() else await asyncio.shield(answer)
+        if not self._answer.done():
+            # Others may wait for the same answer: whoever goes away does not take it along.
+            await asyncio.shield(self._answer)
+        return self.taken()
+
+    def then(self, call: "Callable[[Placing], None]") -> None:
+        """Call when ``taken`` has something to give, in the order of the commands."""
+        self._answer.add_done_callback(lambda _: call(self))
+
+    def taken(self) -> Result:
+        """Do what ``result`` does, where it is known already."""
+        entry = self._answer.result()
         if self._key is None or self._command is None:
             return entry, False
         return _same_or_refuse(self._key, self._command, entry), True
@@ -117,13 +126,23 @@ class ClientOrders:
 
     async def begin(self, key: Key, command: bytearray, submit: Submit) -> Placing:
         """Submit the command, unless its id was there before; return as soon as that is decided."""
+        placing = self.begin_now(key, command, submit)
+        if placing is not None:
+            return placing
+        entry = await self._find(*key)
+        if entry is not None:
+            return Placing(_answered(entry), key, command)
+        earlier = self._recent.get(key)  # another request may have come in while we looked
+        return self._submit(key, command, submit) if earlier is None else Placing(earlier, key, command)
+
+    def begin_now(self, key: Key, command: bytearray, submit: Submit) -> Placing | None:
+        """Do the same at once; None where the tables have to be asked first."""
         earlier = self._recent.get(key)
-        if earlier is None and key in self._seen:
-            entry = await self._find(*key)
-            # Another request may have come in while we looked.
-            earlier = self._recent.get(key) if entry is None else _answered(entry)
         if earlier is not None:
             return Placing(earlier, key, command)
+        return None if key in self._seen else self._submit(key, command, submit)
+
+    def _submit(self, key: Key, command: bytearray, submit: Submit) -> Placing:
         answer = submit(command)
         self._remember(key, answer)
         return Placing(answer)
@@ -138,32 +157,34 @@ class ClientOrders:
         """
         found = await self._look_up(requests)
         # From here to the submission nothing awaits: what is new now stays new.
-        known = [key is not None and (key in found or key in self._recent) for key, _ in requests]
-        if linked and any(known) and not all(known):
-            detail = "some of these client order ids were used before and some not: new orders need new ids"
-            raise refuse(Reason.CLIENT_ORDER_ID_REUSED, detail, field="client_order_id", limit="unique per account")
+        earlier: list[asyncio.Future[Entry] | None] = []
         fresh: dict[Key | int, bytearray] = {}  # by its id, of which the first in this batch counts, or by its place
         for number, (key, command) in enumerate(requests):
-            if not known[number]:
+            answer = None if key is None else self._recent.get(key)
+            if answer is None and key in found:
+                answer = _answered(found[key])
+            if answer is None:
                 fresh.setdefault(number if key is None else key, command)
+            earlier.append(answer)
+        if linked and None in earlier and any(earlier):
+            detail = "some of these client order ids were used before and some not: new orders need new ids"
+            raise refuse(Reason.CLIENT_ORDER_ID_REUSED, detail, field="client_order_id", limit="unique per account")
         answers = dict(zip(fresh, submit(list(fresh.values())), strict=True)) if fresh else {}
+        for name, answer in answers.items():
+            if not isinstance(name, int):
+                self._remember(name, answer)
         placings = []
         for number, (key, command) in enumerate(requests):
             name = number if key is None else key
             if fresh.get(name) is command:
                 placings.append(Placing(answers[name]))
             else:
-                assert key is not None, "an order without an id is new"
-                earlier = answers.get(key) or self._recent.get(key) or _answered(found[key])
-                placings.append(Placing(earlier, key, command))
-        for name, answer in answers.items():
-            if not isinstance(name, int):
-                self._remember(name, answer)
+                placings.append(Placing(earlier[number] or answers[name], key, command))
         return placings
 
     async def _look_up(self, requests: Sequence[Request]) -> dict[Key, Entry]:
         """What the tables have of ids that may have been used, but not a moment ago."""
-        keys = [key for key, _ in requests if key is not None and key not in self._recent and key in self._seen]
+        keys = [key for key, _ in requests if key is not None and key in self._seen and key not in self._recent]
         entries = await asyncio.gather(*[self._find(*key) for key in keys]) if keys else []
         return {key: entry for key, entry in zip(keys, entries, strict=True) if entry is not None}
 

@@ -172,6 +172,13 @@ class Corridor:
             return Placing(writer.submit(command))
         return await self._client_orders.begin((account, client_order_id), command, writer.submit)
 
+    def begin_now(self, command: bytearray, account: int, client_order_id: str | None) -> Placing | None:
+        """Do the same at once; None where ``begin`` would have to wait."""
+        writer = self._leading()
+        if client_order_id is None:
+            return Placing(writer.submit(command))
+        return self._client_orders.begin_now((account, client_order_id), command, writer.submit)
+
     async def begin_all(
         self, account: int, requests: Sequence[tuple[bytearray, str | None]], *, linked: bool = False
     ) -> list[Placing]:

@@ -1,6 +1,6 @@
 """What the gateway needs from the rest of the exchange: the seam that the composition root fills."""
 
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -35,6 +35,16 @@ class Placing(Protocol):
         """Return (entry, whether an earlier request with the same id had it) once it is durable. Raises Refused."""
 
 
+class Submitted(Placing, Protocol):
+    """One in the corridor of this process."""
+
+    def then(self, call: "Callable[[Submitted], None]") -> None:
+        """Call when ``taken`` has something to give, in the order of the commands."""
+
+    def taken(self) -> tuple[Entry, bool]:
+        """Do what ``result`` does, where it is known already."""
+
+
 class Corridor(Protocol):
     """The path of an order."""
 
@@ -63,6 +73,9 @@ class Corridor(Protocol):
 
     async def begin(self, command: bytearray, account: int, client_order_id: str | None) -> Placing:
         """Submit a command; return before it is durable. Commands are taken in the order in which this returns."""
+
+    def begin_now(self, command: bytearray, account: int, client_order_id: str | None) -> Submitted | None:
+        """Do the same at once; None where it has to wait for anything: then ``begin`` does it."""
 
     async def begin_all(
         self, account: int, requests: Sequence[tuple[bytearray, str | None]], *, linked: bool = False

@@ -13,12 +13,12 @@ from engine.records import CommandKind
 from exchange.contracts import commands
 from exchange.contracts.events import is_rejected
 from exchange.contracts.refusals import EdgeReason, Refused, refuse
-from exchange.gateway.context import Exchange
+from exchange.gateway.context import Exchange, Placing
 from exchange.gateway.dead_man import LEASE_S, DeadMan
-from exchange.gateway.order_entry import Begun
 from exchange.gateway.order_limits import check_command
 from exchange.gateway.principal import Principal
 from exchange.gateway.streams import Connection
+from exchange.storage.journal import Entry
 
 SCOPES = ("connection", "account")
 CANCELS_TOGETHER = 500  # commands a commit; the next when they are durable
@@ -36,34 +36,41 @@ class Placed:
 
     def __init__(self) -> None:
         self.turn = asyncio.Lock()  # operations begin in the order of their messages
+        self.waiting = 0  # those that have not begun yet
         self.scope: str | None = None  # what ends with the connection
         self.account = 0
         self.orders: set[int] = set()  # those that have ended are forgotten now and then
         self.is_unsure = False  # there may be orders that are not known
-        self._underway: set[Begun] = set()
+        self._underway: set[Placing] = set()
         self._forget_at = FORGET_EVERY
 
-    def begun(self, begun: Begun) -> None:
-        """Commands have gone into the corridor."""
-        self._underway.add(begun)
+    def begun(self, placing: Placing) -> None:
+        """A command has gone into the corridor."""
+        self._underway.add(placing)
 
-    async def done(self, begun: Begun) -> None:
-        """They are durable, or it will not be known: remember what they placed."""
-        self._underway.discard(begun)
-        for placing in begun.placings:
-            try:
-                entry, _ = await placing.result()
-            except Refused as refused:
-                self.is_unsure |= refused.refusal.reason == EdgeReason.OUTCOME_UNKNOWN
-                continue
-            if entry.command[commands.KIND] in _PLACING and not is_rejected(entry.events):
-                self.orders.add(entry.sequence)
+    def done(self, placing: Placing, entry: Entry) -> None:
+        """It is durable: remember what it placed."""
+        self._underway.discard(placing)
+        if entry.command[commands.KIND] in _PLACING and not is_rejected(entry.events):
+            self.orders.add(entry.sequence)
+
+    def failed(self, placing: Placing, refused: Refused) -> None:
+        """It has no entry, or none that is known."""
+        self._underway.discard(placing)
+        self.is_unsure |= refused.refusal.reason == EdgeReason.OUTCOME_UNKNOWN
+
+    async def settle(self, placing: Placing) -> None:
+        """Return when it is durable, or will not be known."""
+        try:
+            self.done(placing, (await placing.result())[0])
+        except Refused as refused:
+            self.failed(placing, refused)
 
     async def settled(self) -> None:
         """Return when everything that was sent is in the corridor, and what it placed is known."""
         async with self.turn:
-            for begun in list(self._underway):
-                await self.done(begun)
+            for placing in list(self._underway):
+                await self.settle(placing)
 
     def forget_ended(self, exchange: Exchange) -> None:
         """Keep the orders that are live, once there are many more than at the last look."""

@@ -1,4 +1,4 @@
-"""Uvicorn's HTTP protocol with a short way for orders: POST /api/v1/orders goes from its last byte to order entry.
+"""Uvicorn's HTTP protocol with a short way for orders: they go from their last byte to order entry, batches too.
 
 The short way has no ASGI messages and its answer is one system call (decision 0012). Parsing is httptools' in both
 ways. Whatever is not a plain order goes uvicorn's: other paths and methods, requests of browsers, and those that came
@@ -15,10 +15,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from exchange.gateway.edge import BODY_BYTES_MAX, headers_by_name
-from exchange.gateway.order_entry import PLACE_PATHS, FrontDoor
+from exchange.gateway.order_entry import FrontDoor
 
 _HEAD = b"HTTP/1.1 "
-_PLACE_URLS = frozenset(path.encode() for path in PLACE_PATHS)
 #: What these need is known to the long way only.
 _LONG_WAY_HEADERS = frozenset((b"origin", b"expect", b"upgrade"))
 
@@ -58,7 +57,7 @@ class ExchangeProtocol(HttpToolsProtocol):
         self._idle_since_s = math.inf
 
     def on_headers_complete(self) -> None:
-        if self.url in _PLACE_URLS and self._is_plain():
+        if self.url in self._front_door.urls and self._is_plain():
             scope = cast(Scope, self.scope)
             scope["method"], scope["path"], scope["raw_path"], scope["query_string"] = (
                 "POST", self.url.decode("ascii"), self.url, b"",
@@ -68,7 +67,7 @@ class ExchangeProtocol(HttpToolsProtocol):
             super().on_headers_complete()
 
     def _is_plain(self) -> bool:
-        """Whether a request to the path of orders may go the short way."""
+        """Whether a request to a path of the short way may go it."""
         if self.parser.get_method() != b"POST" or not self.parser.should_keep_alive():
             return False
         if self.cycle is not None and not self.cycle.response_complete:

@@ -15,9 +15,17 @@ from exchange.contracts.refusals import EdgeReason, Refused, refuse
 from exchange.contracts.units import Market
 from exchange.gateway.context import Placing
 from exchange.gateway.explain import explain
-from exchange.gateway.json_endpoint import Answer, Endpoint, decode, read_json_body
+from exchange.gateway.json_endpoint import (
+    Answer,
+    Endpoint,
+    check_media_type,
+    check_size,
+    decode,
+    read_body,
+    read_json_body,
+)
 from exchange.gateway.order_changes import AmendRequest, OrderChanges
-from exchange.gateway.order_entry import Begun, OrderEntry, Step, render_all
+from exchange.gateway.order_entry import Begun, OrderEntry, ShortWay, Step, render_all
 from exchange.gateway.order_limits import check_command
 from exchange.gateway.order_request import LASTING, OrderRequest, check_side, place_command
 from exchange.gateway.principal import Principal
@@ -93,8 +101,17 @@ class OrderBatches:
 
     # Batches
 
+    def short_ways(self) -> dict[str, ShortWay]:
+        """What goes past ASGI."""
+        return {BATCH_PATH: self.carry_out}
+
     async def _batch(self, scope: Scope, receive: Receive) -> Answer:
-        body = await read_json_body(scope, receive)
+        return await self.carry_out(scope, await read_body(receive))
+
+    async def carry_out(self, scope: Scope, body: bytes) -> Answer:
+        """POST: answer 200 with an outcome each. Raises Refused where nothing was done."""
+        check_media_type(scope)
+        check_size(body)
         request = decode(_batch_decoder, body, "batch", BatchRequest.__struct_fields__)
         principal = self._exchange.access.identify(scope, body)
         self.let_in(scope, principal, request.operations)
@@ -305,7 +322,7 @@ async def _outcome(step: Step | Refused, placing: Placing | None) -> dict[str, A
     try:
         if isinstance(step, Refused) or placing is None:
             raise step  # type: ignore[misc]
-        status, order = await step.finish(*await placing.result())
+        status, order = await step.answer(await placing.result())
         return {"status": status, "order": order, "problem": None}
     except Refused as refused:
         return {"status": refused.refusal.status, "order": None, "problem": refused.refusal.problem()}

@@ -196,7 +196,7 @@ class OrderChanges:
         )
         check_command(principal, command, self._exchange)
 
-        async def finish(entry: Entry, was_there: bool) -> Answer:
+        def finish(entry: Entry, was_there: bool) -> Answer:
             refusal = find_refusal(entry.events)
             if refusal is not None:
                 raise Refused(refusal)

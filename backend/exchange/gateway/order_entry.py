@@ -5,7 +5,7 @@ bytes ─> OrderRequest ─> PLACE record ─> Corridor.place ─> events ─> O
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -46,6 +46,9 @@ PLACE_PATHS = ("/api/v1/orders", "/api/v1/orders/orders")
 PLACE_ROUTE = PLACE_PATHS[0]
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
 
+#: Answers a scope and its whole body. Raises Refused.
+ShortWay = Callable[[Scope, bytes], Awaitable[Answer]]
+
 logger = logging.getLogger("exchange.gateway")
 _decoder = msgspec.json.Decoder(OrderRequest)
 
@@ -58,7 +61,12 @@ class Step(NamedTuple):
 
     command: bytearray
     client_order_id: str | None
-    finish: Callable[[Entry, bool], Awaitable[Answer]]
+    finish: Callable[[Entry, bool], Answer | Awaitable[Answer]]  # raises Refused
+
+    async def answer(self, result: tuple[Entry, bool]) -> Answer:
+        """Make the answer, whether it takes its time or not."""
+        answer = self.finish(*result)
+        return answer if isinstance(answer, tuple) else await answer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,6 +93,10 @@ class OrderEntry:
             *(Route(f"{path}/{{order_id:str}}", cancel, methods=["DELETE"]) for path in PLACE_PATHS),
         ]
 
+    def short_ways(self) -> dict[str, ShortWay]:
+        """What goes past ASGI."""
+        return dict.fromkeys(PLACE_PATHS, self.place)
+
     async def _place(self, scope: Scope, receive: Receive) -> Answer:
         return await self.place(scope, await read_body(receive))
 
@@ -101,15 +113,15 @@ class OrderEntry:
 
     async def carry_out(self, principal: Principal, step: Step) -> Answer:
         """Send a step through the corridor and answer it. Raises Refused."""
-        entry, was_there = await self.exchange.corridor.place(step.command, principal.account, step.client_order_id)
-        return await step.finish(entry, was_there)
+        corridor = self.exchange.corridor
+        return await step.answer(await corridor.place(step.command, principal.account, step.client_order_id))
 
     async def begin(self, principal: Principal, step: Step) -> Begun:
         """Send a step into the corridor, for who sends several at once. Raises Refused."""
         placing = await self.exchange.corridor.begin(step.command, principal.account, step.client_order_id)
 
         async def answer() -> Answer:
-            return await step.finish(*await placing.result())
+            return await step.answer(await placing.result())
 
         return Begun((placing,), answer())
 
@@ -119,7 +131,7 @@ class OrderEntry:
         command, client_order_id = place_command(principal.account, market, request)
         check_command(principal, command, self.exchange)
 
-        async def finish(entry: Entry, was_there: bool) -> Answer:
+        def finish(entry: Entry, was_there: bool) -> Answer:
             return 200 if was_there else 201, self.placed(entry, market)
 
         return Step(command, client_order_id, finish)
@@ -195,22 +207,27 @@ class OrderEntry:
 
 
 class FrontDoor:
-    """The whole edge: an ASGI application, and beside it the short way for orders (http_protocol.py)."""
+    """The whole edge: an ASGI application, and beside it the short way for orders (http_protocol.py).
 
-    def __init__(self, app: ASGIApp, entry: OrderEntry) -> None:
+    ``ways``: what answers a POST of a body, by path.
+    """
+
+    def __init__(self, app: ASGIApp, ways: Mapping[str, ShortWay]) -> None:
         self._app = app
-        self._entry = entry
-        self._observer = request_observer("POST", PLACE_ROUTE)
+        routes = {path: PLACE_ROUTE if path in PLACE_PATHS else path for path in ways}
+        self._ways = {path: (way, request_observer("POST", routes[path])) for path, way in ways.items()}
+        self.urls = frozenset(path.encode() for path in ways)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
 
     async def answer(self, scope: Scope, body: bytes) -> RawAnswer:
-        """Return the answer to POST /api/v1/orders as (status, headers, body). Raises nothing."""
+        """Return the answer to a POST on the short way as (status, headers, body). Raises nothing."""
         started = time.perf_counter()
+        way, observer = self._ways[scope["path"]]
         try:
-            status, order = await self._entry.place(scope, body)
-            headers, content = [(b"content-type", b"application/json")], encode(order)
+            status, answer = await way(scope, body)
+            headers, content = [(b"content-type", b"application/json")], encode(answer)
         except Refused as refused:
             status, headers, content = raw_problem(scope, refused.refusal)
         except Exception:
@@ -219,7 +236,7 @@ class FrontDoor:
             status, headers, content = raw_problem(scope, refusal)
         headers += rate_limit_headers(scope)
         headers += [(b"x-request-id", request_id(scope).encode()), _NOSNIFF]
-        self._observer.observe(status, time.perf_counter() - started)
+        observer.observe(status, time.perf_counter() - started)
         return status, headers, content
 
 

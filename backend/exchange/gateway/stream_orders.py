@@ -7,63 +7,64 @@ message ─> who, budget, permission ─> the steps of order_entry.py and the ot
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from msgspec import UNSET
 
 from engine.records import Reason
 from exchange.contracts.refusals import EdgeReason, Refusal, Refused, refuse
+from exchange.gateway.context import Submitted
 from exchange.gateway.dead_man import DeadMan, TimerRequest
 from exchange.gateway.disconnects import Disconnects, Placed
 from exchange.gateway.foresight import Foresight
 from exchange.gateway.json_endpoint import Answer
 from exchange.gateway.order_batches import BatchRequest, OrderBatches, OrderListRequest, legs_of
 from exchange.gateway.order_changes import SCOPE_FIELDS, AmendRequest, OrderChanges, ReplaceRequest
-from exchange.gateway.order_entry import Begun, OrderEntry
+from exchange.gateway.order_entry import Begun, OrderEntry, Step
 from exchange.gateway.order_request import OrderRequest, check_client_order_id, check_order_id
 from exchange.gateway.orders import get_order, get_order_by_client_id
 from exchange.gateway.principal import Principal
 from exchange.gateway.rate_limits import Budget
-from exchange.gateway.streams import Connection, Handler, decode
+from exchange.gateway.streams import Connection, Handler, Head, decode
 
 
 class PlaceMessage(OrderRequest, forbid_unknown_fields=True):
     """``place`` and ``test``: an order."""
 
-    op: object = None
-    id: object = None
+    op: str = ""
+    id: int | str | None = None
 
 
 class CancelMessage(msgspec.Struct, forbid_unknown_fields=True):
     """``cancel``."""
 
-    op: object = None
-    id: object = None
+    op: str = ""
+    id: int | str | None = None
     order_id: object = None
 
 
 class AmendMessage(AmendRequest, forbid_unknown_fields=True):
     """``amend``."""
 
-    op: object = None
-    id: object = None
+    op: str = ""
+    id: int | str | None = None
     order_id: object = None
 
 
 class ReplaceMessage(ReplaceRequest, forbid_unknown_fields=True):
     """``replace``: the new order, and which one it replaces."""
 
-    op: object = None
-    id: object = None
+    op: str = ""
+    id: int | str | None = None
     order_id: object = None
 
 
 class CancelAllMessage(msgspec.Struct, forbid_unknown_fields=True):
     """``cancel_all``: what is not there is no limit; null is none that was meant."""
 
-    op: object = None
-    id: object = None
+    op: str = ""
+    id: int | str | None = None
     symbol: object = UNSET
     side: object = UNSET
     price_from: object = UNSET
@@ -74,22 +75,22 @@ class CancelAllMessage(msgspec.Struct, forbid_unknown_fields=True):
 class BatchMessage(BatchRequest, forbid_unknown_fields=True):
     """``batch``."""
 
-    op: object = None
-    id: object = None
+    op: str = ""
+    id: int | str | None = None
 
 
 class OrderListMessage(OrderListRequest, forbid_unknown_fields=True):
     """``order_list``."""
 
-    op: object = None
-    id: object = None
+    op: str = ""
+    id: int | str | None = None
 
 
 class OrderMessage(msgspec.Struct, forbid_unknown_fields=True):
     """``order``: one of your orders, by either of its ids."""
 
-    op: object = None
-    id: object = None
+    op: str = ""
+    id: int | str | None = None
     order_id: object = None
     client_order_id: object = None
 
@@ -97,23 +98,34 @@ class OrderMessage(msgspec.Struct, forbid_unknown_fields=True):
 class TimerMessage(TimerRequest, forbid_unknown_fields=True):
     """``cancel_after``."""
 
-    op: object = None
-    id: object = None
+    op: str = ""
+    id: int | str | None = None
 
 
 class DisconnectMessage(msgspec.Struct, forbid_unknown_fields=True):
     """``cancel_on_disconnect``."""
 
-    op: object = None
-    id: object = None
+    op: str = ""
+    id: int | str | None = None
     on: object = None
     scope: object = "connection"
 
 
 Told = dict[str, Any]  # what access keeps of a message: the budget that it drew on
-Message = TypeVar("Message")
-#: Lets a message in and begins what it asks for: all that happens in the order of the messages.
-Begin = Callable[["Asking", Message], Awaitable[Begun]]
+
+
+class Message(Protocol):
+    """What all messages have."""
+
+    op: str
+    id: int | str | None
+
+
+Shape = TypeVar("Shape", bound=Message)
+#: Lets a message in and makes the command of what it asks for. Raises Refused.
+Make = Callable[["Asking", Shape], Step]
+#: Lets a message in and begins what it asks for: all that happens in the order of the messages. Raises Refused.
+Begin = Callable[["Asking", Shape], Awaitable[Begun]]
 
 
 class Asking:
@@ -150,72 +162,137 @@ class StreamOrders:
     def operations(self) -> dict[str, Handler]:
         """The operations by their names, for the StreamServer."""
         return {
-            "place": self._handler(PlaceMessage, self._place),
-            "test": self._handler(PlaceMessage, self._test),
-            "cancel": self._handler(CancelMessage, self._cancel),
-            "amend": self._handler(AmendMessage, self._amend),
-            "replace": self._handler(ReplaceMessage, self._replace),
-            "cancel_all": self._handler(CancelAllMessage, self._cancel_all),
-            "batch": self._handler(BatchMessage, self._batch),
-            "order_list": self._handler(OrderListMessage, self._order_list),
-            "order": self._handler(OrderMessage, self._order),
-            "cancel_after": self._handler(TimerMessage, self._cancel_after),
-            "timer": self._handler(TimerMessage, self._timer),
-            "cancel_on_disconnect": self._handler(DisconnectMessage, self._cancel_on_disconnect),
+            "place": self._at_once(PlaceMessage, self._place),
+            "cancel": self._at_once(CancelMessage, self._cancel),
+            "replace": self._at_once(ReplaceMessage, self._replace),
+            "cancel_all": self._at_once(CancelAllMessage, self._cancel_all),
+            "amend": self._in_turn(AmendMessage, self._amend),
+            "batch": self._in_turn(BatchMessage, self._batch),
+            "order_list": self._in_turn(OrderListMessage, self._order_list),
+            "test": self._in_turn(PlaceMessage, self._test),
+            "order": self._in_turn(OrderMessage, self._order),
+            "cancel_after": self._in_turn(TimerMessage, self._cancel_after),
+            "timer": self._in_turn(TimerMessage, self._timer),
+            "cancel_on_disconnect": self._in_turn(DisconnectMessage, self._cancel_on_disconnect),
         }
 
-    def _handler(self, shape: type[Message], begin: Begin[Message]) -> Handler:
+    def _in_turn(self, shape: type[Shape], begin: Begin[Shape]) -> Handler:
+        """Handle an operation that may have to wait before it has begun: it has a task, and those behind it wait."""
         decoder = msgspec.json.Decoder(shape)
 
         def handle(connection: Connection, message: bytes) -> Awaitable[dict[str, Any]]:
-            asking = Asking(connection.principal(None), self._disconnects.placed(connection))
-            return self._answer(asking, begin, decode(message, decoder))
+            asking = self._asking(connection)
+            request = decode(message, decoder)
+            return self._answer(asking, lambda: begin(asking, request))
 
         return handle
 
-    async def _answer(self, asking: Asking, begin: Begin[Message], message: Message) -> dict[str, Any]:
-        """Begin what a message asks for when all before it are begun, and answer it when it is done."""
-        try:
-            async with asking.placed.turn:
-                begun = await begin(asking, message)
-                asking.placed.begun(begun)
+    def _at_once(self, shape: type[Shape], make: Make[Shape]) -> Handler:
+        """Handle an operation of one command, which needs no task: the path that orders take one after another."""
+        decoder = msgspec.json.Decoder(shape)
+
+        def handle(connection: Connection, message: bytes) -> Awaitable[dict[str, Any]] | None:
+            asking = self._asking(connection)
+            request = decode(message, decoder)
+
+            async def begin() -> Begun:
+                return await self._entry.begin(asking.principal, make(asking, request))
+
+            if asking.placed.waiting:
+                return self._answer(asking, begin)
             try:
-                status, result = await begun.answer
-            finally:
-                await asking.placed.done(begun)
+                step = make(asking, request)
+                submit = self._exchange.corridor.begin_now
+                placing = submit(step.command, asking.principal.account, step.client_order_id)
+            except Refused as refused:
+                raise _with_budget(refused.refusal, asking.told) from None
+            if placing is None:
+                return self._answer(asking, lambda: self._entry.begin(asking.principal, step))
+            asking.placed.begun(placing)
+            head = Head(request.op, request.id)
+            connection.begin(placing)
+            placing.then(lambda placing: self._finish(connection, head, asking, step, placing))
+            return None
+
+        return handle
+
+    def _asking(self, connection: Connection) -> Asking:
+        return Asking(connection.principal(None), self._disconnects.placed(connection))
+
+    def _finish(self, connection: Connection, head: Head, asking: Asking, step: Step, placing: Submitted) -> None:
+        """Answer a command that is durable, or of which it will not be known."""
+        connection.end(placing)
+        try:
+            entry, was_there = placing.taken()
+            asking.placed.done(placing, entry)
+            answer = step.finish(entry, was_there)
+        except Exception as error:
+            if isinstance(error, Refused):
+                asking.placed.failed(placing, error)
+                error = _with_budget(error.refusal, asking.told)
+            connection.answer_error(head, error)
+            return
+        if isinstance(answer, tuple):
+            connection.acknowledge(head, _acknowledgement(answer, asking.told))
+        else:
+            connection.finish_later(head, self._tell(asking, answer))
+
+    def _answer(self, asking: Asking, begin: Callable[[], Awaitable[Begun]]) -> Awaitable[dict[str, Any]]:
+        """Begin what a message asks for when all before it are begun, and answer it when it is done."""
+        asking.placed.waiting += 1  # from now on, not only when its task has begun
+        return self._answer_in_turn(asking, begin)
+
+    async def _answer_in_turn(self, asking: Asking, begin: Callable[[], Awaitable[Begun]]) -> dict[str, Any]:
+        placed = asking.placed
+        try:
+            async with placed.turn:
+                begun = await begin()
+                for placing in begun.placings:
+                    placed.begun(placing)
         except Refused as refused:
             raise _with_budget(refused.refusal, asking.told) from None
-        return {"status": status, "result": result} | _budget(asking.told)
+        finally:
+            placed.waiting -= 1
+        try:
+            return await self._tell(asking, begun.answer)
+        finally:
+            for placing in begun.placings:
+                await placed.settle(placing)
+
+    async def _tell(self, asking: Asking, answer: Awaitable[Answer]) -> dict[str, Any]:
+        try:
+            return _acknowledgement(await answer, asking.told)
+        except Refused as refused:
+            raise _with_budget(refused.refusal, asking.told) from None
 
     # Orders
 
-    async def _place(self, asking: Asking, message: PlaceMessage) -> Begun:
+    def _place(self, asking: Asking, message: PlaceMessage) -> Step:
         self._exchange.access.let_in(asking.told, asking.principal, "trade")
-        return await self._entry.begin(asking.principal, self._entry.place_step(asking.principal, message))
+        return self._entry.place_step(asking.principal, message)
 
     async def _test(self, asking: Asking, message: PlaceMessage) -> Begun:
         self._exchange.access.let_in(asking.told, asking.principal, "trade")
         return _done(self._foresight.test_order(asking.principal, message))
 
-    async def _cancel(self, asking: Asking, message: CancelMessage) -> Begun:
+    def _cancel(self, asking: Asking, message: CancelMessage) -> Step:
         self._exchange.access.let_in(asking.told, asking.principal, "cancel", "cancels")
-        return await self._entry.begin(asking.principal, self._entry.cancel_step(asking.principal, message.order_id))
+        return self._entry.cancel_step(asking.principal, message.order_id)
 
     async def _amend(self, asking: Asking, message: AmendMessage) -> Begun:
         self._exchange.access.let_in(asking.told, asking.principal, "trade")
         step = await self._changes.amend_step(asking.principal, message.order_id, message)
         return await self._entry.begin(asking.principal, step)
 
-    async def _replace(self, asking: Asking, message: ReplaceMessage) -> Begun:
+    def _replace(self, asking: Asking, message: ReplaceMessage) -> Step:
         self._exchange.access.let_in(asking.told, asking.principal, "trade")
-        step = self._changes.replace_step(asking.principal, message.order_id, message)
-        return await self._entry.begin(asking.principal, step)
+        return self._changes.replace_step(asking.principal, message.order_id, message)
 
-    async def _cancel_all(self, asking: Asking, message: CancelAllMessage) -> Begun:
+    def _cancel_all(self, asking: Asking, message: CancelAllMessage) -> Step:
         self._exchange.access.let_in(asking.told, asking.principal, "cancel", "cancels")
         given = {name: getattr(message, name) for name in SCOPE_FIELDS}
         scope = {name: value for name, value in given.items() if value is not UNSET}
-        return await self._entry.begin(asking.principal, self._changes.mass_cancel_step(asking.principal, scope))
+        return self._changes.mass_cancel_step(asking.principal, scope)
 
     async def _batch(self, asking: Asking, message: BatchMessage) -> Begun:
         self._batches.let_in(asking.told, asking.principal, message.operations)
@@ -262,6 +339,11 @@ def _done(result: dict[str, Any]) -> Begun:
     answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
     answer.set_result((200, result))
     return Begun((), answer)
+
+
+def _acknowledgement(answer: Answer, told: Told) -> dict[str, Any]:
+    status, result = answer
+    return {"status": status, "result": result} | _budget(told)
 
 
 def _budget(told: Told) -> dict[str, Any]:

@@ -147,7 +147,7 @@ class Connection:
         self._subscriptions: set[Key] = set()
         self._principal: Principal | None = None
         self._account: int | None = None
-        self._underway: set[asyncio.Task[None]] = set()
+        self._underway: set[object] = set()
         self.address = address
         self.on_end: list[Callable[[], None]] = []  # called when the connection is gone
         self.on_sign_out: list[Callable[[], None]] = []  # called when the right to it has ended before
@@ -164,14 +164,26 @@ class Connection:
             head = decode(message, _head)
             outcome = self._handler(head.op)(self, message)
         except Exception as error:
-            self._answer_error(head, error)
+            self.answer_error(head, error)
             return
         if outcome is None or isinstance(outcome, dict):
-            self._acknowledge(head, outcome)
+            self.acknowledge(head, outcome)
         else:
-            task = asyncio.ensure_future(self._finish(head, outcome))
-            self._underway.add(task)
-            task.add_done_callback(self._underway.discard)
+            self.finish_later(head, outcome)
+
+    def begin(self, operation: object) -> None:
+        """An operation is under way that its handler answers by itself."""
+        self._underway.add(operation)
+
+    def end(self, operation: object) -> None:
+        """It is over."""
+        self._underway.discard(operation)
+
+    def finish_later(self, head: Head, outcome: Awaitable[Answer | None]) -> None:
+        """Await what an operation came to beside the operations that follow, and answer it then."""
+        task = asyncio.ensure_future(self._finish(head, outcome))
+        self._underway.add(task)
+        task.add_done_callback(self._underway.discard)
 
     def _handler(self, op: str) -> Handler:
         handler = self._operations.get(op)
@@ -186,9 +198,9 @@ class Connection:
     async def _finish(self, head: Head, outcome: Awaitable[Answer | None]) -> None:
         """Answer an operation that takes its time. The client may be gone by then: what was begun is finished."""
         try:
-            self._acknowledge(head, await outcome)
+            self.acknowledge(head, await outcome)
         except Exception as error:
-            self._answer_error(head, error)
+            self.answer_error(head, error)
 
     def ended(self) -> None:
         """The connection is gone."""
@@ -225,7 +237,7 @@ class Connection:
                 interval=key[2],
                 account=account,
                 resume_from=operation.resume_from,
-                acknowledge=lambda answer: self._acknowledge(operation, answer),
+                acknowledge=lambda answer: self.acknowledge(operation, answer),
                 is_wanted=lambda: key in self._subscriptions,
             )
         )
@@ -284,7 +296,7 @@ class Connection:
         except Refused as refused:
             self._leave_orders(self._principal.account)
             self._principal = self._account = None
-            self._answer_error(Head(""), refused)
+            self.answer_error(Head(""), refused)
             for call in self.on_sign_out:
                 call()
 
@@ -305,11 +317,11 @@ class Connection:
         market = self._exchange.catalogue.market(operation.symbol)
         return (channel, market.number, interval or ""), market
 
-    def _acknowledge(self, head: Head | Subscribe, answer: Answer | None) -> None:
+    def acknowledge(self, head: Head | Subscribe, answer: Answer | None) -> None:
         if answer is not None:
             self.send({"type": "ack", "id": head.id, "op": head.op} | answer)
 
-    def _answer_error(self, head: Head, error: Exception) -> None:
+    def answer_error(self, head: Head, error: Exception) -> None:
         if isinstance(error, Refused):
             refusal = error.refusal
         else:
