@@ -96,7 +96,8 @@ class Pipeline(asyncio.Protocol):
         if not end:
             return False
         if not head.startswith(b"HTTP/1.1 101"):
-            self._end(f"no WebSocket: {head[:40]!r}")
+            line = head.partition(b"\r\n")[0]
+            self._end(f"no WebSocket: {line.decode(errors='replace')[:40]}")
             return False
         self._buffer, self._is_open = rest, True
         assert self._transport is not None
