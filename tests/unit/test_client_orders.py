@@ -300,3 +300,21 @@ async def test_an_order_of_version_1_is_found_whatever_self_trade_prevention_is_
     assert (await placed(known, (2, "old"), asked, Submitter()))[1] is True
     with pytest.raises(Refused):
         await placed(known, (2, "old"), commands.place(2, 1, 1, 2, 1, 0, 101, 1, b"old"), Submitter())
+
+
+async def test_of_several_whose_first_answer_was_lost_the_tables_are_asked(known: ClientOrders, tables: Tables) -> None:
+    submit = Together()
+    lost = asyncio.create_task(results_of(known, [named("a"), named("b")], submit))
+    await asyncio.sleep(0.01)
+    for _, answer in submit.taken:
+        answer.set_exception(refuse(EdgeReason.OUTCOME_UNKNOWN, "lost"))
+    assert {refused.refusal.reason for refused in await lost} == {EdgeReason.OUTCOME_UNKNOWN}  # type: ignore[union-attr]
+    command = named("a")[1]
+    commands.stamp(command, 5, 5)
+    tables.entries[2, "a"] = Entry(5, bytes(command), b"")  # it was durable all the same
+    submit = Together()
+    again = asyncio.create_task(results_of(known, [named("a"), named("b")], submit))
+    await asyncio.sleep(0.01)
+    assert len(submit.taken) == 1
+    submit.answer_all()
+    assert [result[1] for result in await again if not isinstance(result, Refused)] == [True, False]

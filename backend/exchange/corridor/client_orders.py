@@ -132,12 +132,12 @@ class ClientOrders:
         entry = await self._find(*key)
         if entry is not None:
             return Placing(_answered(entry), key, command)
-        earlier = self._recent.get(key)  # another request may have come in while we looked
+        earlier = self._of_a_moment_ago(key)  # another request may have come in while we looked
         return self._submit(key, command, submit) if earlier is None else Placing(earlier, key, command)
 
     def begin_now(self, key: Key, command: bytearray, submit: Submit) -> Placing | None:
         """Do the same at once; None where the tables have to be asked first."""
-        earlier = self._recent.get(key)
+        earlier = self._of_a_moment_ago(key)
         if earlier is not None:
             return Placing(earlier, key, command)
         return None if key in self._seen else self._submit(key, command, submit)
@@ -160,7 +160,7 @@ class ClientOrders:
         earlier: list[asyncio.Future[Entry] | None] = []
         fresh: dict[Key | int, bytearray] = {}  # by its id, of which the first in this batch counts, or by its place
         for number, (key, command) in enumerate(requests):
-            answer = None if key is None else self._recent.get(key)
+            answer = None if key is None else self._of_a_moment_ago(key)
             if answer is None and key in found:
                 answer = _answered(found[key])
             if answer is None:
@@ -173,6 +173,8 @@ class ClientOrders:
         for name, answer in answers.items():
             if not isinstance(name, int):
                 self._remember(name, answer)
+        if len(answers) == len(requests):
+            return [Placing(answer) for answer in answers.values()]
         placings = []
         for number, (key, command) in enumerate(requests):
             name = number if key is None else key
@@ -184,25 +186,26 @@ class ClientOrders:
 
     async def _look_up(self, requests: Sequence[Request]) -> dict[Key, Entry]:
         """What the tables have of ids that may have been used, but not a moment ago."""
-        keys = [key for key, _ in requests if key is not None and key in self._seen and key not in self._recent]
+        keys = [key for key, _ in requests if key is not None and key in self._seen and not self._of_a_moment_ago(key)]
         entries = await asyncio.gather(*[self._find(*key) for key in keys]) if keys else []
         return {key: entry for key, entry in zip(keys, entries, strict=True) if entry is not None}
+
+    def _of_a_moment_ago(self, key: Key) -> "asyncio.Future[Entry] | None":
+        answer = self._recent.get(key)
+        if answer is not None and answer.done() and not _has_entry(answer):
+            # Not placed, or not known: the next request with this id must not meet a dead answer.
+            del self._recent[key]
+            return None
+        return answer
 
     def _remember(self, key: Key, answer: "asyncio.Future[Entry]") -> None:
         self._seen.add(key)
         self._recent[key] = answer
-        answer.add_done_callback(lambda done: self._forget_failed(key, done))
         while len(self._recent) > RECENT_MAX:
             oldest, first = next(iter(self._recent.items()))
-            if not first.done() or _sequence_of(first) > self._projected():
+            if not first.done() or (_has_entry(first) and first.result().sequence > self._projected()):
                 break  # the tables do not have it yet: over the bound for a moment rather than wrong
             del self._recent[oldest]
-
-    def _forget_failed(self, key: Key, answer: "asyncio.Future[Entry]") -> None:
-        # Not placed, or not known: the next request with this id must not meet a dead answer.
-        failed = answer.cancelled() or answer.exception() is not None
-        if failed and self._recent.get(key) is answer:
-            del self._recent[key]
 
 
 def _key_of(command: bytes) -> Key | None:
@@ -214,9 +217,8 @@ def _key_of(command: bytes) -> Key | None:
     return None if name is None else (commands.account_of(command), name)
 
 
-def _sequence_of(answer: "asyncio.Future[Entry]") -> int:
-    failed = answer.cancelled() or answer.exception() is not None
-    return 0 if failed else answer.result().sequence
+def _has_entry(answer: "asyncio.Future[Entry]") -> bool:
+    return not answer.cancelled() and answer.exception() is None
 
 
 def _answered(entry: Entry) -> "asyncio.Future[Entry]":

@@ -145,8 +145,19 @@ class OrderBatches:
         return Begun(placings, self._outcomes(steps, placings))
 
     async def _outcomes(self, steps: list[Step | Refused], placings: Sequence[Placing]) -> Answer:
+        """What became of each operation: the status and the order or problem that a request of its own would get."""
         begun = iter(placings)
-        outcomes = [await _outcome(step, next(begun) if isinstance(step, Step) else None) for step in steps]
+        outcomes: list[dict[str, Any]] = []
+        for step in steps:
+            try:
+                if isinstance(step, Refused):
+                    raise step
+                answer = step.finish(*await next(begun).result())
+                status, order = answer if isinstance(answer, tuple) else await answer
+                outcomes.append({"status": status, "order": order, "problem": None})
+            except Refused as refused:
+                refusal = refused.refusal
+                outcomes.append({"status": refusal.status, "order": None, "problem": refusal.problem()})
         return 200, {"outcomes": outcomes}
 
     async def _step(self, principal: Principal, operation: Operation) -> Step | Refused:
@@ -315,14 +326,3 @@ async def _result_of(placing: Placing) -> tuple[Entry, bool] | Refused:
         return await placing.result()
     except Refused as refused:
         return refused
-
-
-async def _outcome(step: Step | Refused, placing: Placing | None) -> dict[str, Any]:
-    """What became of one operation: its status, and the order or the problem that a request of its own would get."""
-    try:
-        if isinstance(step, Refused) or placing is None:
-            raise step  # type: ignore[misc]
-        status, order = await step.answer(await placing.result())
-        return {"status": status, "order": order, "problem": None}
-    except Refused as refused:
-        return {"status": refused.refusal.status, "order": None, "problem": refused.refusal.problem()}
