@@ -24,6 +24,8 @@ def request(*headers: bytes, method: bytes = b"POST", path: bytes = b"/api/v1/or
 class Edge:
     """An edge that tells which way a request came. Orders are answered when the gate is open."""
 
+    urls = frozenset((b"/api/v1/orders", b"/api/v1/orders/orders", b"/api/v1/orders/batch"))
+
     def __init__(self) -> None:
         self.gate = asyncio.Event()
         self.gate.set()
@@ -104,6 +106,14 @@ async def until(holds: Callable[[], bool]) -> None:
 async def settle() -> None:
     for _ in range(10):
         await asyncio.sleep(0)
+
+
+async def test_a_batch_goes_the_short_way_too() -> None:
+    scene = Scene()
+    scene.send(request(path=b"/api/v1/orders/batch"))
+    assert await scene.ways(1) == ["short"]
+    scene.send(request(b"Origin: http://elsewhere", path=b"/api/v1/orders/batch"))
+    assert (await scene.ways(2))[1] == "long"
 
 
 async def test_an_order_is_answered_in_one_write() -> None:
