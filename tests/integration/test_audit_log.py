@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from engine.records import Reason
 from exchange.contracts.refusals import EdgeReason, Refused, refuse
 from exchange.storage.audit_log import (
     Actor,
@@ -185,7 +186,7 @@ async def test_a_command_is_two_rows_intent_before_and_outcome_after(database: D
         command.journal_sequence = 17
     with pytest.raises(Refused):
         async with recorded_command(database.engine, ROOT, "market.set_mode", {}):
-            raise refuse(EdgeReason.UNAVAILABLE, "starting")
+            raise refuse(Reason.MODE_INVALID, "no such mode", sequence=18)
     with pytest.raises(Refused):
         async with recorded_command(database.engine, ROOT, "market.set_mode", {}):
             raise refuse(EdgeReason.OUTCOME_UNKNOWN, "the answer was lost")
@@ -195,10 +196,10 @@ async def test_a_command_is_two_rows_intent_before_and_outcome_after(database: D
     async with database.engine.connect() as connection:
         rows = list(reversed(await page(connection, before=None, action=None, limit=10)))
     assert [(row.outcome, row.intent, row.journal_sequence) for row in rows] == [
-        ("Intended", None, None), ("Done", 1, 17), ("Intended", None, None), ("Refused", 3, None),
+        ("Intended", None, None), ("Done", 1, 17), ("Intended", None, None), ("Refused", 3, 18),
         ("Intended", None, None), ("Unknown", 5, None), ("Intended", None, None), ("Unknown", 7, None),
     ]  # fmt: skip
-    assert rows[3].reason == "UNAVAILABLE: starting"
+    assert rows[3].reason == "MODE_INVALID: no such mode"
 
 
 async def test_pages_go_back_and_are_of_one_action_where_asked(database: Database) -> None:

@@ -24,6 +24,8 @@ from exchange.storage.tables import audit_log
 
 Outcome = Literal["Intended", "Done", "Refused", "Unknown"]
 HASH_BEFORE_ANY = bytes(32)
+#: An exchange that cannot be asked, or whose answer cannot be seen here yet: the command may have been carried out.
+_UNDECIDED = (EdgeReason.OUTCOME_UNKNOWN, EdgeReason.UNAVAILABLE)
 VERIFY_ROWS = 1_000  # read at a time
 
 logger = logging.getLogger("exchange.audit_log")
@@ -181,7 +183,7 @@ async def recorded_command(
         yield command
         outcome = "Done"
     except Refused as refused:
-        outcome = "Unknown" if refused.refusal.reason == EdgeReason.OUTCOME_UNKNOWN else "Refused"
+        outcome = "Unknown" if refused.refusal.reason in _UNDECIDED else "Refused"
         reason = _reason(refused.refusal)
         command.journal_sequence = command.journal_sequence or refused.refusal.sequence
         raise

@@ -69,8 +69,10 @@ export class SessionKeeper implements TokenSource {
     this.#begin(await answerOf(this.api.POST("/api/v1/auth/register", { body: { username, password } })));
   }
 
-  async login(username: string, password: string): Promise<void> {
-    this.#begin(await answerOf(this.api.POST("/api/v1/auth/login", { body: { username, password } })));
+  /** `code`: of the second factor, where the exchange has asked for one. */
+  async login(username: string, password: string, code?: string): Promise<void> {
+    const body = { username, password, ...(code ? { code } : {}) };
+    this.#begin(await answerOf(this.api.POST("/api/v1/auth/login", { body })));
   }
 
   /** End the session here and in every tab; the exchange is told, but not waited for. */

@@ -6,6 +6,7 @@ import { AccountMenu } from "@/features/session/AccountMenu";
 import { ConnectionStatus } from "@/features/session/ConnectionStatus";
 import { displayDecimal } from "@/market/decimal";
 import { useAccountStream } from "@/state/account";
+import { useIsAdmin } from "@/state/admin";
 import { Icon } from "@/ui/Icon";
 import { t } from "@/ui/text";
 import { ThemeToggle } from "@/ui/ThemeToggle";
@@ -15,6 +16,7 @@ const NAV_LINK = "rounded-md px-2.5 py-1.5 text-muted hover:text-text [&.active]
 /** What surrounds every page: name, pages, connection, theme, account. */
 export function Layout() {
   useAccountStream(announce);
+  const isAdmin = useIsAdmin();
   const trading = useLocation().pathname.startsWith("/trade");
   return (
     <div className="flex h-full flex-col">
@@ -35,6 +37,11 @@ export function Layout() {
           <Link to="/portfolio" className={NAV_LINK}>
             {t("app.portfolio")}
           </Link>
+          {isAdmin && (
+            <Link to="/admin" className={NAV_LINK}>
+              {t("admin.title")}
+            </Link>
+          )}
           <a href="/swagger-ui" className={`${NAV_LINK} hidden sm:inline`}>
             {t("app.apiDocs")}
           </a>

@@ -1,5 +1,6 @@
 import { createRootRoute, createRoute, createRouter, type RouterHistory } from "@tanstack/react-router";
 
+import { AdminPage } from "./AdminPage";
 import { Broken } from "./ErrorBoundary";
 import { HomePage } from "./HomePage";
 import { Layout } from "./Layout";
@@ -19,10 +20,11 @@ const trade = createRoute({
   },
 });
 const portfolio = createRoute({ getParentRoute: () => root, path: "/portfolio", component: PortfolioPage });
+const admin = createRoute({ getParentRoute: () => root, path: "/admin", component: AdminPage });
 const login = createRoute({ getParentRoute: () => root, path: "/login", component: () => <SessionPage mode="login" /> });
 const register = createRoute({ getParentRoute: () => root, path: "/register", component: () => <SessionPage mode="register" /> });
 
-const routeTree = root.addChildren([home, trade, portfolio, login, register]);
+const routeTree = root.addChildren([home, trade, portfolio, admin, login, register]);
 
 /** The pages by their addresses. */
 export function makeRouter(history?: RouterHistory) {

@@ -1,3 +1,4 @@
+import { adminTexts } from "./adminTexts";
 import { reasonTexts } from "./reasonTexts";
 
 /** Every text of the application in English. A further language is a further file of the same shape. */
@@ -49,8 +50,11 @@ export const en = {
     usernameInvalid: "A username has 3 to 32 characters: letters a–z, digits, and _ . -",
     passwordShort: "The password needs at least {{count}} characters; this one has {{length}}.",
     passwordLong: "The password may have at most {{count}} characters.",
+    code: "Code",
+    codeHint: "Six digits from your authenticator, or a recovery code.",
     ended: "Your session has ended. Sign in again to trade.",
   },
+  admin: adminTexts,
   market: {
     heading: "Trade {{symbol}}",
     select: "Market",

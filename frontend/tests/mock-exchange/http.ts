@@ -51,7 +51,7 @@ export class MockHttp {
       account: this.accountOf(token),
     };
     const path = visitor.url.pathname.replace("/api/v1", "");
-    if (path.startsWith("/auth/")) return this.#session(path.slice(6), visitor);
+    if (path.startsWith("/auth/") && path !== "/auth/me") return this.#session(path.slice(6), visitor);
     if (path === "/health") return { status: 200, body: { status: "ok" } };
     if (path.startsWith("/markets")) return this.#markets(path, visitor);
     if (visitor.account === null) throw new Refused(401, "UNAUTHENTICATED");
@@ -122,6 +122,8 @@ export class MockHttp {
       return { status: 200, body: orderOf(order, market) };
     }
     switch (path) {
+      case "/auth/me":
+        return { status: 200, body: { account_id: account, username: account, created_at: "2026-01-01T00:00:00Z", role: "user" } };
       case "/balances":
         return { status: 200, body: { items: balancesOf(this.exchange, account), sequence: this.exchange.sequence } };
       case "/ledger":

@@ -104,6 +104,34 @@ describe("signing in", () => {
     expect(await screen.findByRole("alert")).toHaveTextContent("The username or the password is wrong.");
   });
 
+  test("a code is asked for where the account has a second factor, and sent with the password", async () => {
+    const sent: unknown[] = [];
+    server.use(
+      http.post(at("/auth/login"), async ({ request }) => {
+        const body = (await request.json()) as Record<string, string>;
+        sent.push(body);
+        if (!body.code) return problem(401, "SECOND_FACTOR_REQUIRED", { field: "code", limit: "required" });
+        return body.code === "123456" ? sessionAnswer() : problem(401, "SECOND_FACTOR_INVALID", { field: "code" });
+      }),
+    );
+    open("/login");
+    await user.type(await screen.findByLabelText("Username"), "ann");
+    await user.type(screen.getByLabelText("Password"), "a long password");
+    expect(screen.queryByLabelText("Code")).not.toBeInTheDocument();
+    await user.click(screen.getByRole("button", { name: "Sign in" }));
+    const code = await screen.findByLabelText("Code");
+    expect(code).toHaveFocus();
+    expect(screen.queryByRole("alert")).not.toBeInTheDocument();
+    await user.type(code, "000000");
+    await user.click(screen.getByRole("button", { name: "Sign in" }));
+    await waitFor(() => expect(code).toHaveAccessibleDescription("The code is wrong or was used before. Wait for the next one."));
+    await user.clear(code);
+    await user.type(code, " 123456");
+    await user.click(screen.getByRole("button", { name: "Sign in" }));
+    expect(await screen.findByRole("button", { name: "Buy BTC" })).toBeInTheDocument();
+    expect(sent.at(-1)).toEqual({ username: "ann", password: "a long password", code: "123456" });
+  });
+
   test("whoever signs in comes to the market, and signs out again", async () => {
     server.use(http.post(at("/auth/login"), sessionAnswer));
     open("/login");

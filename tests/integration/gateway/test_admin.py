@@ -284,12 +284,14 @@ async def test_logins_of_admins_are_in_the_log_and_those_of_users_are_not(desk: 
         assert (await verify(connection)).broken is None
 
 
-async def test_a_command_that_the_exchange_cannot_take_is_recorded_as_refused(desk: Desk, exchange: Exchange) -> None:
+async def test_a_command_that_the_exchange_cannot_take_is_recorded_as_one_whose_outcome_is_not_known(
+    desk: Desk, exchange: Exchange
+) -> None:
     exchange.corridor.role = "standby"  # type: ignore[misc]
     status, problem = await desk.ask("PUT", "/admin/markets/BTC-USD/mode", {"mode": "Halted"})
     assert (status, problem["reason"]) == (503, "UNAVAILABLE")
     _, page = await desk.ask("GET", "/admin/audit-log?action=market.set_mode")
-    assert [row["outcome"] for row in page["items"]] == ["Refused", "Intended"]
+    assert [row["outcome"] for row in page["items"]] == ["Unknown", "Intended"]
     assert page["items"][0]["intent"] == page["items"][1]["sequence"]
     assert page["items"][0]["reason"].startswith("UNAVAILABLE: ")
     assert page["items"][0]["parameters"] == {"symbol": "BTC/USD", "mode": "Halted"}

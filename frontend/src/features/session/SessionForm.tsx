@@ -16,6 +16,7 @@ export function SessionForm({ mode, onDone }: { readonly mode: "login" | "regist
   const { keeper } = useExchange();
   const [username, setUsername] = useState("");
   const [password, setPassword] = useState("");
+  const [code, setCode] = useState<string | null>(null); // null: not asked for
   const [shown, setShown] = useState(false);
   const [submitted, setSubmitted] = useState(false);
   const [busy, setBusy] = useState(false);
@@ -32,22 +33,26 @@ export function SessionForm({ mode, onDone }: { readonly mode: "login" | "regist
     setBusy(true);
     setError(null);
     try {
-      await (registering ? keeper.register(username, password) : keeper.login(username, password));
+      await (registering ? keeper.register(username, password) : keeper.login(username, password, code?.trim()));
       onDone();
     } catch (refused) {
-      setError(refused);
+      if (code === null && asksForCode(refused)) setCode("");
+      else setError(refused);
     } finally {
       setBusy(false);
     }
   };
-  const faultOf = (name: "username" | "password"): string | null => (field === name ? detailOf(error) : submitted ? faults[name] : null);
+  const faultOf = (name: NamedField): string | null => (field === name ? detailOf(error) : submitted && name !== "code" ? faults[name] : null);
   return (
     <form onSubmit={(event) => void submit(event)} noValidate className="flex flex-col gap-4">
       <h1 className="text-xl font-semibold">{registering ? t("session.registerTitle") : t("session.signInTitle")}</h1>
       <Field
         label={t("session.username")}
         value={username}
-        onChange={setUsername}
+        onChange={(name) => {
+          setUsername(name);
+          setCode(null); // another account may have no second factor
+        }}
         autoComplete="username"
         autoCapitalize="none"
         spellCheck={false}
@@ -70,6 +75,21 @@ export function SessionForm({ mode, onDone }: { readonly mode: "login" | "regist
           </button>
         }
       />
+      {code !== null && (
+        <Field
+          label={t("session.code")}
+          value={code}
+          onChange={setCode}
+          autoComplete="one-time-code"
+          autoCapitalize="none"
+          spellCheck={false}
+          autoFocus
+          required
+          maxLength={32}
+          hint={t("session.codeHint")}
+          error={faultOf("code")}
+        />
+      )}
       {error !== null && field === null && <Alert>{errorText(error)}</Alert>}
       <Button type="submit" kind="primary" size="large" disabled={busy}>
         {registering ? t("session.createAccount") : t("session.signIn")}
@@ -84,9 +104,14 @@ export function SessionForm({ mode, onDone }: { readonly mode: "login" | "regist
   );
 }
 
-function fieldOf({ problem }: ProblemError): "username" | "password" | null {
+type NamedField = "username" | "password" | "code";
+
+/** The password was right, and the account has a second factor. */
+const asksForCode = (error: unknown): boolean => error instanceof ProblemError && error.problem.reason === "SECOND_FACTOR_REQUIRED";
+
+function fieldOf({ problem }: ProblemError): NamedField | null {
   if (problem.reason === "USERNAME_TAKEN") return "username";
-  return problem.field === "username" || problem.field === "password" ? problem.field : null;
+  return problem.field === "username" || problem.field === "password" || problem.field === "code" ? problem.field : null;
 }
 
 /** A refused field is explained by the exchange's own detail: it knows which rule it was. */

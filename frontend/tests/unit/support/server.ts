@@ -14,6 +14,8 @@ export const problem = (status: number, reason: string, members: Record<string, 
 export const sessionAnswer = () =>
   HttpResponse.json({ account_id: "2", username: "ann", access_token: "access-1", expires_in: 600, refresh_token: "refresh-1", token_type: "Bearer" });
 
+export const meAnswer = (role: "user" | "admin") => ({ account_id: "2", username: "ann", created_at: "2026-01-01T12:00:00Z", role });
+
 export const orderAnswer = (changed: Partial<Order> = {}): Order => ({
   order_id: "42",
   client_order_id: null,
@@ -80,6 +82,7 @@ export const exchangeServer = (...overrides: RequestHandler[]) =>
     http.get(at("/orders"), () => HttpResponse.json({ items: [], next_cursor: null })),
     http.get(at("/fills"), () => HttpResponse.json({ items: [], next_cursor: null })),
     http.get(at("/ledger"), () => HttpResponse.json({ items: [], next_cursor: null })),
+    http.get(at("/auth/me"), () => HttpResponse.json(meAnswer("user"))),
     http.get(at("/account/commission"), () => HttpResponse.json(commissionAnswer())),
     http.get(at("/transfers/terms"), () => HttpResponse.json(transferTerms())),
     http.get(at("/withdrawals"), () => HttpResponse.json({ items: [], next_cursor: null })),
