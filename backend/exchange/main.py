@@ -42,6 +42,7 @@ logger = logging.getLogger("exchange")
 
 SHARD = 1
 SHUTDOWN_TIMEOUT_S = 10
+PING_EVERY_S = PONG_WITHIN_S = 10.0  # so long at most, together, a peer that is gone without a word holds its place
 
 
 @dataclass(kw_only=True)
@@ -158,6 +159,8 @@ class Server(uvicorn.Server):
                 http=partial(ExchangeProtocol, app) if isinstance(app, FrontDoor) else "httptools",  # type: ignore[arg-type]
                 ws=StreamSocket,
                 ws_max_size=MESSAGE_BYTES_MAX,
+                ws_ping_interval=PING_EVERY_S,
+                ws_ping_timeout=PONG_WITHIN_S,
                 ws_per_message_deflate=False,
                 log_config=None,
                 access_log=False,

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
+from exchange.simulation.stream_load import text_frame
 from tests.support.server import ExchangeServer
 
 Message = dict[str, Any]
@@ -337,6 +338,26 @@ async def test_the_orders_of_a_connection_end_with_it(
     assert left == ([kept["order_id"]] if scope == "connection" else [])
     _, timer = await call(exchange_server, "GET", "/api/v1/orders/cancel-after", None, token)
     assert timer == {"cancel_at": None, "remaining_ms": None, "cancel_on_disconnect": False}
+
+
+async def test_a_peer_that_is_gone_without_a_word_is_noticed(exchange_server: ExchangeServer, trader: Trader) -> None:
+    """Half an open connection: nothing closes it, and nobody answers its pings."""
+    token = trader(USD="1000000")
+    reader, writer = await asyncio.open_connection("127.0.0.1", exchange_server.port)
+    writer.write(
+        b"GET /ws/v1 HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
+    for message in (
+        {"op": "authenticate", "token": token},
+        {"op": "cancel_on_disconnect", "on": True},
+        {"op": "place", **order("Buy", 72)},
+    ):
+        writer.write(text_frame(json.dumps(message).encode()))
+    await until(lambda: len(live_orders(exchange_server, token)) == 1)
+    await until(lambda: not live_orders(exchange_server, token))
+    writer.close()
 
 
 async def test_it_can_be_turned_off_again(exchange_server: ExchangeServer, trader: Trader) -> None:
