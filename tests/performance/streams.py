@@ -54,7 +54,7 @@ def main() -> None:
         assert exchange.process is not None
         if options.server_cpu is not None:
             os.sched_setaffinity(exchange.process.pid, {options.server_cpu})
-        load(options, ["--url", exchange.url, "--no-client-ids"])  # so that all rounds meet a book
+        load_orders(exchange, options)  # so that all rounds meet a book
         rounds = [run_round(exchange, options, number) for number in range(options.rounds)]
     finally:
         exchange.close()
@@ -90,7 +90,7 @@ def measure(exchange: ExchangeServer, options: argparse.Namespace, name: str) ->
     assert exchange.process is not None
     server = psutil.Process(exchange.process.pid)
     before, began = server.cpu_times(), time.monotonic()
-    result = load(options, ["--url", exchange.url, "--no-client-ids", "--crossing", str(options.crossing)])
+    result = load_orders(exchange, options)
     after, took = server.cpu_times(), time.monotonic() - began
     cpu = (after.user + after.system - before.user - before.system) / took
     latency = result["latency_ms"]
@@ -100,6 +100,11 @@ def measure(exchange: ExchangeServer, options: argparse.Namespace, name: str) ->
         flush=True,
     )
     return result
+
+
+def load_orders(exchange: ExchangeServer, options: argparse.Namespace) -> dict[str, Any]:
+    arguments = ["--url", exchange.url, "--no-client-ids", "--crossing", str(options.crossing)]
+    return load(options, ["exchange.cli.main", "load", *arguments], "--warm-up", "2")
 
 
 @contextmanager
