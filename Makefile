@@ -122,6 +122,7 @@ bench: $(STAMPS)/dev  ## measure on this machine; see docs/benchmarks.md
 	$(BIN)/python -m tests.performance.projections
 	$(BIN)/python -m tests.performance.recovery
 	$(BIN)/python -m tests.performance.memory --svg docs/memory.svg
+	$(BIN)/python -m tests.performance.streams
 	$(BIN)/python -m tests.performance.state_machine
 	$(BIN)/python -m tests.performance.bare_book
 	$(PYTEST) tests/performance --benchmark-only
