@@ -1,4 +1,5 @@
 # distutils: define_macros=EXCHANGE_BARE_ORDERS
+# cython: binding=False
 """The bare book: one market's resting orders and their matching, without accounts or money."""
 
 from operator import index as as_int
@@ -146,7 +147,8 @@ cdef class Book:
         pool_close(&self.pool)
         Py_XDECREF(self.room)
 
-    # One operation a call. Arguments become numbers before anything else: a conversion may run any Python code.
+    # One operation a call. Arguments become numbers before anything else: a conversion may run any Python code. Methods are
+    # built-in ones, which Python calls with less ado than Cython's own kind (binding=False above).
     #
     # A cancelled order is not yet out of its queue when the call returns: its neighbours and its level are seldom near, and
     # they come from memory while the caller goes on. Every call begins with what the one before has left to do.
