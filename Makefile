@@ -9,7 +9,7 @@ UV_VERSION := 0.13.9
 export UV_SYSTEM_CERTS ?= true
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test lint types unit engine-checks integration system e2e delivery frontend-test bench bench-peers soak openapi lock clean prerequisites
+.PHONY: help run dev test lint types unit engine-checks integration system roles e2e delivery frontend-test bench bench-peers soak openapi lock clean prerequisites
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -85,7 +85,7 @@ engine-checks: $(STAMPS)/dev  ## the engine's tests under AddressSanitizer, with
 	@mkdir -p $(CHECKED) && find $(CHECKED) -name '*.py' -delete
 	ENGINE_CHECKS=1 $(BIN)/python setup.py --quiet build
 	EXCHANGE_DIFFERENTIAL_COMMANDS=2000 HYPOTHESIS_PROFILE=checked scripts/with-checked-engine \
-		$(PYTEST) -k 'not reference and not empty_calls and not 64_bytes' --capture=sys -o pythonpath=$(CHECKED) tests/checked tests/scenarios tests/properties tests/journals \
+		$(PYTEST) -k 'not reference and not empty_calls and not 64_bytes' --capture=sys --timeout 1500 -o pythonpath=$(CHECKED) tests/checked tests/scenarios tests/properties tests/journals \
 		tests/unit/test_shard.py tests/unit/test_bare_book.py tests/unit/test_records.py tests/unit/test_memory_growth.py --ignore=tests/properties/test_market_data.py
 
 integration: $(STAMPS)/dev  ## contracts and integration with a real Postgres
