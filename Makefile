@@ -111,7 +111,7 @@ frontend-test: $(STAMPS)/npm  ## the frontend's own checks
 soak: $(STAMPS)/dev $(STAMPS)/frontend  ## kill -9 five hundred times, 10,000 simulated runs, a million commands against the reference
 	EXCHANGE_SIMULATION_SEEDS=10000 $(PYTEST) tests/simulation --timeout 3600
 	EXCHANGE_KILLS=500 $(PYTEST) -s tests/system/test_kill.py
-	EXCHANGE_FAULT_SECONDS=60 $(PYTEST) tests/system/test_faults.py
+	EXCHANGE_FAULT_SECONDS=60 EXCHANGE_CLUSTER_KILLS=100 $(PYTEST) tests/system/test_faults.py tests/system/test_cluster_faults.py
 	EXCHANGE_DIFFERENTIAL_COMMANDS=1000000 HYPOTHESIS_PROFILE=nightly $(PYTEST) tests/properties --timeout 7200
 
 bench: $(STAMPS)/dev  ## measure on this machine; see docs/benchmarks.md

