@@ -134,7 +134,7 @@ class Machine:
     async def _answer(self, request: Request) -> dict[str, Any]:
         if request.kind == "batch":
             operations = [PlaceOperation(**body) for body in request.body["operations"]]
-            return (await (await self._batches.begin(_principal(request), operations)))[1]  # type: ignore[arg-type]
+            return (await (await self._batches.begin(_principal(request), operations)).answer)[1]  # type: ignore[arg-type]
         if request.kind in ("place", "replace", "cancel", "amend"):
             step = await self._step(_principal(request), request)
             return (await self._entry.carry_out(_principal(request), step))[1]
