@@ -16,9 +16,10 @@ class NarrowFilter(BloomFilter):
     def __init__(self) -> None:
         super().__init__(bits=256, hashes=2)
 
-    def _positions(self, key: Key) -> list[int]:
-        value = crc32(repr(key).encode())
-        return [value & 255, value >> 8 & 255]
+    @staticmethod
+    def _hash(key: Key) -> int:
+        text = repr(key).encode()
+        return crc32(text) | crc32(text[::-1]) << 32
 
 
 @contextmanager
