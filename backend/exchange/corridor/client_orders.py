@@ -8,7 +8,8 @@ ever were (a 'no' is certain, and nearly every new id gets one), and the tables.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from engine.records import CommandKind, Contingency, Reason
 from exchange.contracts import commands
@@ -107,6 +108,7 @@ class ClientOrders:
     ) -> None:
         self._find = find
         self._projected = projected
+        self._lookups: set[asyncio.Future[None]] = set()  # requests that ask the tables and are not submitted yet
         self._recent: OrderedDict[Key, asyncio.Future[Entry]] = OrderedDict()
         self._seen = BloomFilter()
 
@@ -131,7 +133,8 @@ class ClientOrders:
         placing = self.begin_now(key, command, submit)
         if placing is not None:
             return placing
-        entry = await self._find(*key)
+        with self._looking():
+            entry = await self._find(*key)
         if entry is not None:
             return Placing(_answered(entry), key, command)
         earlier = self._of_a_moment_ago(key)  # another request may have come in while we looked
@@ -164,7 +167,7 @@ class ClientOrders:
         for number, (key, command) in enumerate(requests):
             answer = None if key is None else self._of_a_moment_ago(key)
             if answer is None and key in found:
-                answer = _answered(found[key])
+                answer = found[key]
             if answer is None:
                 fresh.setdefault(number if key is None else key, command)
             earlier.append(answer)
@@ -186,11 +189,34 @@ class ClientOrders:
                 placings.append(Placing(earlier[number] or answers[name], key, command))
         return placings
 
-    async def _look_up(self, requests: Sequence[Request]) -> dict[Key, Entry]:
-        """What the tables have of ids that may have been used, but not a moment ago."""
-        keys = [key for key, _ in requests if key is not None and key in self._seen and not self._of_a_moment_ago(key)]
-        entries = await asyncio.gather(*[self._find(*key) for key in keys]) if keys else []
-        return {key: entry for key, entry in zip(keys, entries, strict=True) if entry is not None}
+    async def settled(self) -> None:
+        """Return once every request that had come before this call is submitted, or known, or gone."""
+        if self._lookups:
+            await asyncio.wait(list(self._lookups))
+
+    @contextmanager
+    def _looking(self) -> Iterator[None]:
+        looking: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._lookups.add(looking)
+        try:
+            yield
+        finally:  # who waits for it goes on after what follows here at once: the submission
+            self._lookups.discard(looking)
+            looking.set_result(None)
+
+    async def _look_up(self, requests: Sequence[Request]) -> "dict[Key, asyncio.Future[Entry]]":
+        """What the tables have of ids that may have been used, but not a moment ago.
+
+        With what was there a moment ago: it may be forgotten here while others are looked up there.
+        """
+        used = [key for key, _ in requests if key is not None and key in self._seen]
+        found = {key: answer for key in used if (answer := self._of_a_moment_ago(key)) is not None}
+        keys = [key for key in used if key not in found]
+        if keys:
+            with self._looking():
+                entries = await asyncio.gather(*[self._find(*key) for key in keys])
+            found |= {key: _answered(entry) for key, entry in zip(keys, entries, strict=True) if entry is not None}
+        return found
 
     def _of_a_moment_ago(self, key: Key) -> "asyncio.Future[Entry] | None":
         answer = self._recent.get(key)

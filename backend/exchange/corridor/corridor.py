@@ -199,7 +199,9 @@ class Corridor:
 
         Raises Refused UNAVAILABLE where another process may lead by now.
         """
-        return await self._leading().barrier()
+        writer = self._leading()
+        await self._client_orders.settled()
+        return await writer.barrier()
 
     def balance(self, account: int, asset: int) -> tuple[int, int]:
         """Return (available, held) units as the engine has them.
