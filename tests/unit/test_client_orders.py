@@ -318,3 +318,45 @@ async def test_of_several_whose_first_answer_was_lost_the_tables_are_asked(known
     assert len(submit.taken) == 1
     submit.answer_all()
     assert [result[1] for result in await again if not isinstance(result, Refused)] == [True, False]
+
+
+async def test_what_is_forgotten_while_others_are_looked_up_is_no_new_order(
+    known: ClientOrders, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_orders_module, "RECENT_MAX", 1)
+    submit, tables.watermark = Submitter(), 1_000
+    first = await known.begin((2, "a"), order(), submit)
+    submit.answer_all()
+    known._seen.add((2, "b"))
+
+    async def find(account: int, client_order_id: str) -> Entry | None:
+        await known.begin((2, "c"), order(), submit)  # now only this one is remembered
+        return None
+
+    monkeypatch.setattr(known, "_find", find)
+    again, fresh = await known.begin_all(
+        [((2, "a"), order()), ((2, "b"), order())], lambda batch: [submit(command) for command in batch]
+    )
+    submit.answer_all()
+    assert [(await placing.result())[1] for placing in (first, again, fresh)] == [False, True, False]
+    assert len(submit.taken) == 3
+
+
+async def test_what_is_being_looked_up_is_waited_for(known: ClientOrders, monkeypatch: pytest.MonkeyPatch) -> None:
+    submit, gate = Submitter(), asyncio.Event()
+    known._seen.add((2, "a"))
+
+    async def find(account: int, client_order_id: str) -> Entry | None:
+        await gate.wait()
+        return None
+
+    monkeypatch.setattr(known, "_find", find)
+    placing = asyncio.create_task(known.begin((2, "a"), order(), submit))
+    await asyncio.sleep(0)
+    settling = asyncio.create_task(known.settled())
+    await asyncio.sleep(0.01)
+    assert not settling.done()
+    gate.set()
+    await settling
+    assert len(submit.taken) == 1, "by then it is submitted"
+    await placing
