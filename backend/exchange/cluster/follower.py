@@ -19,7 +19,7 @@ from exchange.cluster.relay import Relay
 from exchange.corridor.live import Changes
 from exchange.corridor.replica import TABLES_LOOK_S, Replica
 from exchange.corridor.store import Candidacy, Store
-from exchange.storage.database import DatabaseUnreachable
+from exchange.storage.database import DatabaseUnreachable, heed_cancellation
 from exchange.storage.journal import BROKEN, Entry, JournalCorrupt, JournalError
 
 logger = logging.getLogger("exchange.cluster")
@@ -65,6 +65,7 @@ class Follower:
             except JournalCorrupt as error:
                 logger.critical("this process cannot follow the journal: %s", error)
             except _PASSING as error:
+                heed_cancellation()
                 logger.warning("following the journal is interrupted: %s", error)
             self.current = False
             await asyncio.sleep(BEGIN_AGAIN_S)

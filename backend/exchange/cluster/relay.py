@@ -18,6 +18,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from exchange.storage.database import heed_cancellation
+
 logger = logging.getLogger("exchange.cluster")
 
 IO_TIMEOUT_S = 2.0
@@ -98,6 +100,7 @@ class Relay:
             try:
                 await self._be_connected()
             except _AWAY as error:
+                heed_cancellation()
                 if not told_away:
                     logger.warning("Redis is away, connecting again: %s", type(error).__name__)
                 told_away = True

@@ -11,7 +11,7 @@ from exchange.cluster.channels import Channels
 from exchange.cluster.messages import Entries, Hurry, NotUnderstood, Reached, decoder, encode, entries_of
 from exchange.cluster.relay import Relay
 from exchange.projections.runner import ProjectionRunner
-from exchange.storage.database import DatabaseUnreachable, connect
+from exchange.storage.database import DatabaseUnreachable, connect, heed_cancellation
 from exchange.storage.journal import BROKEN
 
 logger = logging.getLogger("exchange.cluster")
@@ -63,6 +63,7 @@ class FollowedTables:
         while True:
             with suppress(DatabaseUnreachable, asyncpg.PostgresError, *BROKEN):
                 await self._look()
+            heed_cancellation()
             await asyncio.sleep(CONNECT_AGAIN_S)
 
     async def _look(self) -> None:

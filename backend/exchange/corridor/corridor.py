@@ -28,7 +28,7 @@ from exchange.corridor.live import Changes
 from exchange.corridor.replica import TABLES_LOOK_S, Replica
 from exchange.corridor.store import Candidacy, Leadership, Store
 from exchange.corridor.writer import Writer, unavailable
-from exchange.storage.database import DatabaseUnreachable
+from exchange.storage.database import DatabaseUnreachable, heed_cancellation
 from exchange.storage.journal import BROKEN, SNAPSHOT_EVERY, Entry, JournalCorrupt, JournalError
 
 logger = logging.getLogger(__name__)
@@ -257,6 +257,7 @@ class Corridor:
                 logger.critical("the shard stays halted: %s", error)
                 await asyncio.Event().wait()
             except Exception as error:
+                heed_cancellation()
                 self._halt(error)
                 known = isinstance(error, PASSING)
                 what = "the shard is halted: %s; recovering from the journal in %.0f s"

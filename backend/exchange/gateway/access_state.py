@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from exchange.gateway.api_keys import ApiKey, read_key
 from exchange.gateway.sealing import Sealer
 from exchange.gateway.tokens import ACCESS_TOKEN_LIFETIME_S, CLOCK_SKEW_S
-from exchange.storage.database import DatabaseUnreachable
+from exchange.storage.database import DatabaseUnreachable, heed_cancellation
 from exchange.storage.tables import api_keys, second_factors, sessions, users
 
 POLL_S = 1.0
@@ -92,6 +92,7 @@ class AccessState:
             try:
                 await self.refresh()
             except (DatabaseUnreachable, SQLAlchemyError, OSError) as error:
+                heed_cancellation()
                 logger.warning("access state not refreshed: %s", error)
             self.on_change()  # time alone ends access too
             with suppress(TimeoutError):

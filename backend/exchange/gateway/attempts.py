@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from exchange.storage.database import DatabaseUnreachable
+from exchange.storage.database import DatabaseUnreachable, heed_cancellation
 from exchange.storage.tables import attempts
 
 ROWS_MAX = 100_000
@@ -77,6 +77,7 @@ class Attempts:
             try:
                 await self.tidy()
             except (DatabaseUnreachable, SQLAlchemyError, OSError) as error:
+                heed_cancellation()
                 logger.warning("attempts not tidied: %s", error)
 
     async def tidy(self) -> None:

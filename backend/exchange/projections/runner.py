@@ -17,7 +17,7 @@ from exchange.projections.orders import Orders
 from exchange.projections.slice import Connection, Projection, read_slice
 from exchange.projections.trades import Trades
 from exchange.projections.transfers import Transfers
-from exchange.storage.database import DatabaseUnreachable, connect
+from exchange.storage.database import DatabaseUnreachable, connect, heed_cancellation
 
 logger = logging.getLogger(__name__)
 
@@ -142,6 +142,7 @@ class ProjectionRunner:
                         await self._until_grown()
                     backoff_s = BACKOFF_FIRST_S
                 except TRANSIENT as error:
+                    heed_cancellation()
                     logger.warning("projections wait for Postgres, %.1f s: %s", backoff_s, error)
                     await asyncio.sleep(backoff_s)
                     backoff_s = min(backoff_s * 2, BACKOFF_MOST_S)

@@ -1,5 +1,6 @@
 """Reach Postgres: SQLAlchemy for queries, asyncpg itself where COPY and notifications are needed."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -65,6 +66,16 @@ async def connect(
         raise DatabaseUnreachable(f"{describe(dsn)} did not answer within {CONNECT_TIMEOUT_S:.0f} s") from error
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise DatabaseUnreachable(f"cannot use {describe(dsn)}: {error}") from error
+
+
+def heed_cancellation() -> None:
+    """Raise CancelledError where the running task was cancelled.
+
+    For loops that go on after the errors of a database: a driver may answer a cancellation with an error of its own.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def asyncpg_dsn(url: str) -> str:

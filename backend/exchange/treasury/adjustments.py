@@ -26,7 +26,7 @@ from exchange.contracts.transfers import ADJUSTMENT_PREFIX
 from exchange.storage import adjustments as table
 from exchange.storage.adjustments import Adjustment, Decision, Direction, Proposal
 from exchange.storage.audit_log import Actor, record, recorded_change
-from exchange.storage.database import DatabaseUnreachable
+from exchange.storage.database import DatabaseUnreachable, heed_cancellation
 from exchange.storage.users import page_of_users
 from exchange.treasury.transfers import TransferKind, Transfers
 
@@ -147,6 +147,7 @@ class Adjustments:
                 try:
                     await self.execute_approved()
                 except (SQLAlchemyError, DatabaseUnreachable, OSError) as error:
+                    heed_cancellation()
                     logger.warning("adjustments wait: %s", error)
             await asyncio.sleep(POLL_S)
 

@@ -18,7 +18,7 @@ from exchange.contracts.catalogue import Catalogue
 from exchange.contracts.fees import FeeSchedule
 from exchange.contracts.refusals import Refused
 from exchange.contracts.units import Asset
-from exchange.storage.database import DatabaseUnreachable
+from exchange.storage.database import DatabaseUnreachable, heed_cancellation
 from exchange.storage.journal import Entry
 from exchange.storage.volumes import Volumes
 
@@ -61,6 +61,7 @@ class FeeTiers:
                     await self.assign()
                     done = hour
                 except (Refused, SQLAlchemyError, DatabaseUnreachable, OSError) as error:
+                    heed_cancellation()
                     logger.warning("fee tiers are set later: %s", error)
                     wait_s = RETRY_S
             await asyncio.sleep(wait_s)

@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from exchange.contracts.catalogue import Catalogue
 from exchange.contracts.refusals import EdgeReason, Refused, refuse
 from exchange.contracts.units import Asset
-from exchange.storage.database import DatabaseUnreachable
+from exchange.storage.database import DatabaseUnreachable, heed_cancellation
 from exchange.storage.withdrawals import Asked, Withdrawal, WithdrawalState, WithdrawalTable
 from exchange.treasury.custody import Custody, CustodyUnavailable, Payout, PayoutStatus
 from exchange.treasury.terms import terms_of, transfer_units
@@ -102,6 +102,7 @@ class Withdrawals:
                 try:
                     taken = await self.advance(custody)
                 except (SQLAlchemyError, DatabaseUnreachable, OSError) as error:
+                    heed_cancellation()
                     logger.warning("withdrawals wait: %s", error)
             if taken < AT_ONCE:
                 self._asked.clear()
