@@ -70,8 +70,14 @@ class Driver:
         closed = [n for n in (1, 2, 3) if self.shard.state(n).mode != Mode.OPEN]
         if closed and self.rng.random() < 0.15:
             return commands.set_mode(self.rng.choice(closed), Mode.OPEN)
-        makers = [self.order] * 20 + [self.amend] * 3 + [self.cancel, self.replace, self.operate, self.mass_cancel]
-        return self.rng.choice(makers)()
+        others = [self.cancel, self.replace, self.operate, self.mass_cancel, self.of_account]
+        return self.rng.choice([self.order] * 20 + [self.amend] * 3 + others)()
+
+    def of_account(self) -> bytes:
+        account = self.rng.choice(ACCOUNTS)
+        if self.rng.random() < 0.5:
+            return commands.cancel_after(account, self.rng.choice([0, self.until()]))
+        return commands.set_fees(account, self.rng.choice([0, 333_333, 1_000_000]), self.rng.choice([0, 10**6]))
 
     def market(self) -> int:
         return self.rng.choice([1, 1, 1, 1, 2, 2, 3])
