@@ -83,7 +83,9 @@ class Oracle:
                 self._broken("a snapshot is the state it is filed as", sequence)
 
     def _judge_memory(self, corridor: Corridor, shard: Shard) -> None:
-        """A leader that has stopped has in memory what the journal says."""
+        """A leader that has stopped has in memory what the journal says; not where its last append failed."""
+        if corridor._replica.sequence != corridor.sequence:
+            return
         if corridor.digest() != shard.digest():
             self._broken("memory is what the journal says", corridor.sequence)
         for number in self._catalogue.markets:

@@ -379,6 +379,9 @@ class SimulatedTables:
         events = read_events(self._server.rows[sequence - 1].entry.events)
         return Rejection(sequence, next(e.reason for e in events if e.kind == EventKind.REJECTED))
 
+    async def watermark(self) -> int:
+        return (await self._read()).sequence
+
     async def is_known(self, account: int, client_order_id: str) -> tuple[int, bool]:
         tables = await self._read()
         key = account, client_order_id

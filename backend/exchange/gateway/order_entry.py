@@ -6,7 +6,7 @@ bytes ─> OrderRequest ─> PLACE record ─> Corridor.place ─> events ─> O
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import msgspec
@@ -36,7 +36,7 @@ from exchange.gateway.json_endpoint import (
 )
 from exchange.gateway.order_limits import check_command
 from exchange.gateway.order_request import OrderRequest, check_order_id, place_command
-from exchange.gateway.orders import with_fills
+from exchange.gateway.orders import own_order, with_fills
 from exchange.gateway.principal import Principal
 from exchange.observability.metrics import request_observer
 from exchange.storage.journal import Entry
@@ -177,20 +177,17 @@ class OrderEntry:
         order = self.exchange.live.order(order_id)
         if order is not None and order.account == account and not order.filled_lots:
             return render_order(order, self.exchange.catalogue.markets[order.market]) | {"fills": []}
-        await self.exchange.read_your_writes(account)
-        order = await self.queries.order(account, order_id)
-        if order is None:
-            raise refuse(Reason.UNKNOWN_ORDER, f"you have no order {order_id}")
+        order = await own_order(self.exchange, self.queries, account, order_id)
         return await with_fills(self.exchange, self.queries, order)
 
     async def why_not(self, account: int, order_id: int, refusal: Refusal) -> Refused:
         """Return why an order cannot be changed: tell one that has ended from one that is not theirs, or never was."""
         if refusal.reason != Reason.UNKNOWN_ORDER:
             return Refused(refusal)
-        await self.exchange.read_your_writes(account)
-        order = await self.queries.order(account, order_id)
-        if order is None:
-            return refuse(Reason.UNKNOWN_ORDER, f"you have no order {order_id}", sequence=refusal.sequence)
+        try:
+            order = await own_order(self.exchange, self.queries, account, order_id)
+        except Refused as unknown:
+            return Refused(replace(unknown.refusal, sequence=refusal.sequence))
         if order.is_live:  # it came with another leader
             detail = "this process does not lead the exchange any more; nothing was changed"
             return refuse(EdgeReason.UNAVAILABLE, detail, retry_after_s=1)

@@ -51,8 +51,7 @@ async def get_order(
     exchange: CurrentExchange, queries: CurrentQueries, account: SignedIn, order_id: OrderId
 ) -> dict[str, Any]:
     """Return one of your orders with its fills."""
-    await exchange.read_your_writes(account)
-    return await with_fills(exchange, queries, await _own_order(queries, account, order_id))
+    return await with_fills(exchange, queries, await own_order(exchange, queries, account, int(order_id)))
 
 
 async def get_order_by_client_id(
@@ -88,8 +87,7 @@ async def list_order_trades(
 ) -> dict[str, Any]:
     """Return the fills of one of your orders, oldest first."""
     key = decode_cursor(cursor, "order-trades", 2)
-    await exchange.read_your_writes(account)
-    order = await _own_order(queries, account, order_id)
+    order = await own_order(exchange, queries, account, int(order_id))
     after = (key[0], bool(key[1])) if key else None
     found = await queries.order_fills(account, order.order_id, after=after, limit=limit)
     market = exchange.catalogue.markets[order.market]
@@ -97,12 +95,16 @@ async def list_order_trades(
     return {"items": [render_fill(fill, market) for fill in found], "next_cursor": more}
 
 
-async def _own_order(queries: Queries, account: int, order_id: str) -> OrderState:
-    number = int(order_id)
-    order = await queries.order(account, number) if number < 2**63 else None
-    if order is None:
-        raise refuse(Reason.UNKNOWN_ORDER, f"you have no order {order_id}")
-    return order
+async def own_order(exchange: Exchange, queries: Queries, account: int, order_id: int) -> OrderState:
+    """Return an account's order with everything in it that the account was told of. Raises Refused UNKNOWN_ORDER."""
+    await exchange.read_your_writes(account)
+    order = await queries.order(account, order_id) if order_id < 2**63 else None
+    if order is not None:
+        return order
+    # Where the database has crashed since, the tables may have lost the latest, and are making it again.
+    if await queries.watermark() < await exchange.corridor.told(account):
+        raise tables_behind()
+    raise refuse(Reason.UNKNOWN_ORDER, f"you have no order {order_id}")
 
 
 async def with_fills(exchange: Exchange, queries: Queries, order: OrderState) -> dict[str, Any]:

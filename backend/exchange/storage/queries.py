@@ -251,6 +251,10 @@ class Queries:
         )
         return int((await self._all(query))[0][0])
 
+    async def watermark(self) -> int:
+        """Return the last entry that every projection includes."""
+        return min((await self.watermarks()).values(), default=0)
+
     async def watermarks(self) -> dict[str, int]:
         """Return how far each projection has followed the journal."""
         query = select(watermarks.c.projection, watermarks.c.sequence).where(watermarks.c.shard == self._shard)
