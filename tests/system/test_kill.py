@@ -11,7 +11,7 @@ import random
 import signal
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,38 +118,42 @@ def await_death(exchange: ExchangeServer, rng: random.Random) -> None:
 
 def kill_projections(exchange: ExchangeServer, rng: random.Random) -> None:
     time.sleep(rng.uniform(0.02, 0.6))
-    _kill(child for child in _children(exchange) if "exchange.projections.process" in " ".join(child.cmdline()))
+    _kill_one_of(exchange, lambda child: "exchange.projections.process" in " ".join(child.cmdline()))
     time.sleep(0.3)
 
 
 def kill_postmaster(exchange: ExchangeServer, rng: random.Random) -> None:
     time.sleep(rng.uniform(0.02, 0.6))
-    _kill(server for server in _servers(exchange) if server.parent().name() != "postgres")
+    _kill_one_of(exchange, lambda child: _is_server(child) and not _is_server(child.parent()))
 
 
 def kill_backend(exchange: ExchangeServer, rng: random.Random) -> None:
     """One of the server's processes: all others end with it, and what was not yet on disk is lost."""
     time.sleep(rng.uniform(0.02, 0.6))
-    backends = [server for server in _servers(exchange) if server.parent().name() == "postgres"]
-    _kill([rng.choice(backends)])
+    _kill_one_of(exchange, lambda child: _is_server(child) and _is_server(child.parent()), rng)
 
 
-def _children(exchange: ExchangeServer) -> list[psutil.Process]:
+def _is_server(process: psutil.Process | None) -> bool:
+    return process is not None and process.name() == "postgres"
+
+
+def _kill_one_of(
+    exchange: ExchangeServer, is_meant: Callable[[psutil.Process], bool], rng: random.Random | None = None
+) -> None:
+    """Kill a process that is meant, the first or any one: there is one soon, though others come and go meanwhile."""
     assert exchange.process is not None
-    return psutil.Process(exchange.process.pid).children(recursive=True)
-
-
-def _servers(exchange: ExchangeServer) -> list[psutil.Process]:
-    return [child for child in _children(exchange) if child.name() == "postgres"]
-
-
-def _kill(processes: Iterable[psutil.Process]) -> None:
-    killed = 0
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-            killed += 1
-    assert killed, "there was nothing to kill"
+    deadline = time.monotonic() + 30
+    while True:
+        meant = []
+        for child in psutil.Process(exchange.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if is_meant(child):
+                    meant.append(child)
+        with contextlib.suppress(psutil.NoSuchProcess, IndexError):
+            (rng.choice(meant) if rng is not None and meant else meant[0]).kill()
+            return
+        assert time.monotonic() < deadline, "there was nothing to kill"
+        time.sleep(0.02)
 
 
 def campaign(kills: int, rng: random.Random) -> list[tuple[str, Strike]]:

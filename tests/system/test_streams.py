@@ -63,7 +63,7 @@ async def test_snapshot_and_updates_are_the_book_that_rest_serves(own_exchange: 
     rng = random.Random(1)
 
     async def trade() -> None:
-        for _ in range(300):
+        for _ in range(1_500):  # a second at least: the channel tells every tenth of one
             await call(
                 own_exchange,
                 "POST",
