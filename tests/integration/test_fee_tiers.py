@@ -126,6 +126,7 @@ async def test_volume_in_another_quote_counts_at_the_average_of_the_market_betwe
     assert await world.tiers.assign() == 2, "20 BTC at 55 are 1100 USD"
     assert world.shares(ALICE, BOB, CAROL) == [(500_000, 800_000), (500_000, 800_000), WHOLE]
     usd = world.exchange.catalogue.asset("USD")
+    await world.caught_up()
     found = await world.exchange.volumes.of_account(ALICE, usd, world.now_ns())
     assert (usd.to_text(found.units), found.shares) == ("1100", (500_000, 800_000))
 
