@@ -1,11 +1,13 @@
 """The outermost layers of every request, as plain ASGI: identity, measure, headers, and what a body may be."""
 
+import asyncio
 import itertools
 import logging
 import re
 import secrets
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -18,6 +20,7 @@ from exchange.gateway.rate_limits import Budget
 from exchange.observability import metrics
 
 BODY_BYTES_MAX = 64 * 1024
+READ_AWAY_BYTES_MAX, READ_AWAY_S = 4 * 1024 * 1024, 1.0  # of a body that is refused
 UNMATCHED_ROUTE = "unmatched"
 
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -143,6 +146,7 @@ class BodyGate:
             return
         refusal = body_refusal(scope)
         if refusal is not None:
+            await _read_away(receive)
             await problem_response(refusal, request_id(scope), {"connection": "close"})(scope, receive, send)
             return
         received = 0
@@ -157,6 +161,18 @@ class BodyGate:
             return message
 
         await self._app(scope, receive_within_limit, send)
+
+
+async def _read_away(receive: Receive) -> None:
+    """Take what is being sent, within bounds: a client that still sends does not hear an answer (RFC 9112, 9.6)."""
+    read = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(READ_AWAY_S):
+            while read < READ_AWAY_BYTES_MAX:
+                message = await receive()
+                read += len(message.get("body", b""))
+                if not message.get("more_body"):
+                    return
 
 
 def body_refusal(scope: Scope) -> Refusal | None:
