@@ -6,7 +6,7 @@ class Channels:
 
     def __init__(self, shard: int) -> None:
         self._prefix = f"exchange:{shard}:"
-        self.entries = f"{self._prefix}entries"  # Entries, Leading
+        self.entries = f"{self._prefix}entries"  # Entries
         self.leading = f"{self._prefix}leading"  # Leading
         self.tables = f"{self._prefix}tables"  # Reached
         self.hurry = f"{self._prefix}hurry"  # Hurry

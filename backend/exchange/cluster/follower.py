@@ -34,20 +34,17 @@ _PASSING = (JournalError, DatabaseUnreachable, asyncpg.PostgresError, *BROKEN)
 
 
 class Follower:
-    """See the module. ``current``: whether reads may be answered from it."""
+    """See the module. ``current``: whether reads may be answered from it.
 
-    def __init__(
-        self,
-        store: Store,
-        relay: Relay,
-        on_begin: Callable[[Shard], None] = lambda shard: None,
-        on_changes: Callable[[Changes], None] = lambda changes: None,
-    ) -> None:
+    ``on_begin`` hears that the state was begun anew, ``on_changes`` what each batch of entries changed.
+    """
+
+    def __init__(self, store: Store, relay: Relay) -> None:
         self._store = store
         self.shard_number = store.shard
         self._relay = relay
-        self.on_begin = on_begin
-        self.on_changes = on_changes
+        self.on_begin: Callable[[Shard], None] = lambda shard: None
+        self.on_changes: Callable[[Changes], None] = lambda changes: None
         self.replica = Replica(store.tables, None)
         self.current = False
         self._ahead: deque[Entry] = deque()
@@ -143,6 +140,7 @@ class Follower:
         try:
             self._tell(self.replica.follow(new))
         except JournalCorrupt as error:  # what was told, or what is here: the journal decides
+            self.current = False  # its engine has taken the wrong step already
             self._diverged = error
             self._missed.set()
 
