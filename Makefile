@@ -33,7 +33,7 @@ $(STAMPS)/venv: requirements.lock docker/build-requirements.lock | prerequisites
 	@$(BIN)/uv pip install --quiet --require-hashes --python $(BIN)/python -r requirements.lock -r docker/build-requirements.lock
 	@touch $@
 
-$(STAMPS)/engine: $(STAMPS)/venv setup.py pyproject.toml $(wildcard engine/matching/*.pyx engine/matching/*.pxd engine/matching/*.pxi)
+$(STAMPS)/engine: $(STAMPS)/venv setup.py pyproject.toml $(wildcard engine/*/*.pyx engine/*/*.pxd engine/*/*.pxi)
 	@echo "engine: compiling"
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python -e .
 	@touch $@
@@ -146,4 +146,4 @@ lock: $(STAMPS)/dev  ## renew the locks from pyproject.toml
 	$(BIN)/uv pip compile --universal --python-version 3.11 --quiet --generate-hashes --no-header pyproject.toml --group dev -o requirements-dev.lock
 
 clean:  ## remove what was built, not the data
-	rm -rf $(VENV) $(STAMPS) build frontend/node_modules frontend/dist engine/matching/*.so engine/matching/*.c
+	rm -rf $(VENV) $(STAMPS) build frontend/node_modules frontend/dist engine/*/*.so engine/*/*.c

@@ -1,4 +1,4 @@
-"""Build the Cython engine: every engine/matching/*.pyx is a module.
+"""Build what is Cython: every engine/*/*.pyx is a module.
 
 ENGINE_CHECKS=1 builds it for its own tests, into build/checked and nowhere else: with bounds checks of Cython's, under
 AddressSanitizer and UndefinedBehaviorSanitizer of gcc, and with the allocator of tests/checked/allocations.c between it
@@ -29,12 +29,12 @@ setup(
     ext_modules=cythonize(
         [
             Extension(
-                f"engine.matching.{source.stem}",
+                ".".join(source.with_suffix("").parts),
                 [str(source), *(["tests/checked/allocations.c"] if CHECKS else [])],
                 extra_compile_args=COMPILE,
                 extra_link_args=LINK,
             )
-            for source in sorted(Path("engine/matching").glob("*.pyx"))
+            for source in sorted(Path("engine").glob("*/*.pyx"))
         ],
         compiler_directives=DIRECTIVES,
         build_dir="build/checked/c" if CHECKS else None,
