@@ -4,7 +4,8 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from engine.records import FLAG_POST_ONLY, FLAG_SLIDE, OrderType, Reason, SelfTrade, Side, TimeInForce
+from engine.orders.words import ORDER_TYPE_NAMES, SELF_TRADE_NAMES, SIDE_NAMES, TIME_IN_FORCE_NAMES
+from engine.records import FLAG_POST_ONLY, FLAG_SLIDE, OrderType, Reason, Side
 from exchange.contracts.order_state import (
     NOT_WAITING,
     WAITS_FOR_PARENT,
@@ -18,25 +19,6 @@ from exchange.contracts.units import Market, format_decimal
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
 
-# By number: an enum member is its number, and records hold numbers.
-SIDE_NAMES: dict[int, str] = {Side.BUY: "Buy", Side.SELL: "Sell"}
-ORDER_TYPE_NAMES: dict[int, str] = {
-    OrderType.MARKET: "Market",
-    OrderType.LIMIT: "Limit",
-    OrderType.STOP: "Stop",
-    OrderType.STOP_LIMIT: "StopLimit",
-    OrderType.TAKE_PROFIT: "TakeProfit",
-    OrderType.TAKE_PROFIT_LIMIT: "TakeProfitLimit",
-    OrderType.TRAILING_STOP: "TrailingStop",
-}
-TIME_IN_FORCE_NAMES: dict[int, str] = {member: member.name for member in TimeInForce}
-SELF_TRADE_NAMES: dict[int, str] = {
-    SelfTrade.NONE: "None",
-    SelfTrade.CANCEL_NEWEST: "CancelNewest",
-    SelfTrade.CANCEL_OLDEST: "CancelOldest",
-    SelfTrade.CANCEL_BOTH: "CancelBoth",
-    SelfTrade.DECREMENT: "Decrement",
-}
 STATUS_NAMES: dict[int, str] = {
     OrderStatus.WAITING: "Waiting",
     OrderStatus.OPEN: "Open",

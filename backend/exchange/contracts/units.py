@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+from engine.orders.requests import OrderReader
 from engine.records import UNITS_MAX, Reason
 from exchange.contracts.refusals import AnyReason, EdgeReason, Refused, refuse
 
@@ -140,6 +141,20 @@ class Market:
     @cached_property
     def tick_size(self) -> str:
         return format_decimal(*self._tick)
+
+    @cached_property
+    def reader(self) -> OrderReader:
+        """What reads the plain orders of requests."""
+        return OrderReader(
+            self.number,
+            self._tick,
+            (self.lot_units, self.base.scale),
+            tick_lot_units=self.tick_lot_units,
+            price_ticks_max=self.price_ticks_max,
+            quantity_lots_min=self.quantity_lots_min,
+            quantity_lots_max=self.quantity_lots_max,
+            notional_units_min=self.notional_units_min,
+        )
 
     @property
     def tick_scale(self) -> int:

@@ -12,9 +12,10 @@ import msgspec
 
 from engine.market_data import L2Update, L3Update
 from engine.market_data.mirror import depth_checksum
+from engine.orders.words import SIDE_NAMES
 from engine.records import FLAG_AUCTION, Side
 from exchange.contracts.events import Event
-from exchange.contracts.orders import SIDE_NAMES, timestamp_text
+from exchange.contracts.orders import timestamp_text
 from exchange.contracts.units import Market
 from exchange.corridor.live import DAY_MINUTES, MINUTE_NS, Changes, Live, LiveMarket
 from exchange.gateway.channels import Channel, Conflated, Log

@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
 
+from engine.orders.words import SIDE_NAMES
 from engine.records import Mode, Reason, Side
-from exchange.contracts.orders import SIDE_NAMES, parse_time_ns, timestamp_text
+from exchange.contracts.orders import parse_time_ns, timestamp_text
 from exchange.contracts.refusals import EdgeReason, refuse
 from exchange.contracts.units import Market, fee_text, format_decimal
 from exchange.gateway import schemas

@@ -9,8 +9,8 @@ import msgspec
 from engine.market_data import BookOrder, BookView, L2Update, L3Update
 from engine.market_data.decoding import read_events
 from engine.market_data.view import KINDS
+from engine.orders.words import SIDE_NAMES
 from engine.records import Side
-from exchange.contracts.orders import SIDE_NAMES
 from exchange.contracts.units import Market
 from exchange.gateway.subscriber import Message
 from exchange.storage.journal import Entry

@@ -6,14 +6,16 @@ state only.
 
 import time
 from collections.abc import Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
+from engine.orders.words import ORDER_TYPE_NAMES, SELF_TRADE_NAMES
 from engine.records import (
     CLIENT_ORDER_ID_SIZE,
     FLAG_POST_ONLY,
     FLAG_SLIDE,
+    CommandKind,
     OrderType,
     Reason,
     SelfTrade,
@@ -21,7 +23,7 @@ from engine.records import (
     TimeInForce,
 )
 from exchange.contracts import commands
-from exchange.contracts.orders import ORDER_TYPE_NAMES, SELF_TRADE_NAMES, parse_time_ns, timestamp_text
+from exchange.contracts.orders import parse_time_ns, timestamp_text
 from exchange.contracts.refusals import AnyReason, EdgeReason, refuse
 from exchange.contracts.units import Market
 
@@ -95,12 +97,28 @@ class OrderRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def place_command(
-    account: int, market: Market, request: OrderRequest, *, more_flags: int = 0, **links: int
+    account: int,
+    market: Market,
+    request: OrderRequest,
+    *,
+    kind: int = CommandKind.PLACE,
+    order_id: int = 0,
+    more_flags: int = 0,
 ) -> tuple[bytearray, str | None]:
-    """Return (PLACE record, client order id). ``links``: other fields of the record, for orders that name others.
+    """Return (PLACE record, client order id); CANCEL_REPLACE of ``order_id`` by its ``kind``.
 
     Raises Refused naming the field, its limit and the nearest valid value.
     """
+    command = market.reader.place(account, request, kind, order_id, more_flags)
+    if command is not None:
+        return command, cast("str | None", request.client_order_id)
+    return _place_command(account, market, request, kind, order_id, more_flags)
+
+
+def _place_command(
+    account: int, market: Market, request: OrderRequest, kind: int, order_id: int, more_flags: int
+) -> tuple[bytearray, str | None]:
+    """Every order, by all the rules: what is plain and right passes by (engine/orders/requests.pyx)."""
     side = _SIDE.of(request.side)
     order_type = _ORDER_TYPE.of(request.order_type)
     time_in_force = _time_in_force(request, order_type)
@@ -114,11 +132,13 @@ def place_command(
     price_ticks = _price_ticks(request, market, order_type)
     if price_ticks and order_type != _MARKET:
         market.check_notional(price_ticks, quantity_lots)
+    special: dict[str, int] = {}
     if _is_special(request, order_type, time_in_force):
-        links |= _special_terms(request, market, order_type, time_in_force, flags, quantity_lots)
+        special = _special_terms(request, market, order_type, time_in_force, flags, quantity_lots)
     command = commands.place(
         account, market.number, side, order_type, time_in_force, flags | more_flags, price_ticks, quantity_lots,
-        client_order_id.encode("ascii") if client_order_id else b"", self_trade=self_trade, amount=amount, **links,
+        client_order_id.encode("ascii") if client_order_id else b"", kind=kind, order_id=order_id,
+        self_trade=self_trade, amount=amount, **special,
     )  # fmt: skip
     return command, client_order_id
 
