@@ -7,6 +7,8 @@ before the one before them was answered.
 
 import asyncio
 import math
+from collections.abc import Awaitable
+from functools import partial
 from typing import Any, cast
 
 from starlette.types import Scope
@@ -88,27 +90,46 @@ class ExchangeProtocol(HttpToolsProtocol):
         if order is None:
             super().on_message_complete()
             return
-        task = self.loop.create_task(self._answer(order))
+        waiting = self._front_door.take(order.scope, order.body, partial(self._answer, order))
+        if waiting is not None:
+            self._keep(waiting)
+
+    def _keep(self, waiting: Awaitable[None]) -> None:
+        """Have somebody wait for it."""
+        task = asyncio.ensure_future(waiting)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
     # The answer
 
-    async def _answer(self, order: OrderCycle) -> None:
-        status, headers, body = await self._front_door.answer(order.scope, order.body)
+    def _answer(self, order: OrderCycle, status: int, lines: bytes, body: bytes) -> None:
         if self.flow.write_paused:  # who does not read its answers gets no more of them
-            await self.flow.drain()
+            self._keep(self._answer_when_read(order, status, lines, body))
+        else:
+            self._send(order, status, lines, body)
+
+    async def _answer_when_read(self, order: OrderCycle, status: int, lines: bytes, body: bytes) -> None:
+        await self.flow.drain()
+        self._send(order, status, lines, body)
+
+    def _send(self, order: OrderCycle, status: int, lines: bytes, body: bytes) -> None:
         if order.disconnected:
             return
-        lines = [STATUS_LINE[status]]
-        lines += [b"%b: %b\r\n" % header for header in (*self.server_state.default_headers, *headers)]
+        head = STATUS_LINE[status] + self._default_lines() + lines
         if not order.keep_alive:
-            lines.append(b"connection: close\r\n")
-        self._wire.write(b"%bcontent-length: %d\r\n\r\n%b" % (b"".join(lines), len(body), body))
+            head += b"connection: close\r\n"
+        self._wire.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
         order.response_complete = True
         if not order.keep_alive:
             self._wire.close()
         self._after_answer()
+
+    def _default_lines(self) -> bytes:
+        """The lines of uvicorn's own headers; it makes new ones every second."""
+        headers = self.server_state.default_headers
+        if headers is not _default_headers[0]:
+            _default_headers[:] = headers, b"".join([b"%b: %b\r\n" % header for header in headers])
+        return cast(bytes, _default_headers[1])
 
     def _after_answer(self) -> None:
         if self.pipeline or self._wire.is_closing():
@@ -132,6 +153,9 @@ class ExchangeProtocol(HttpToolsProtocol):
         else:
             wait_s = self.timeout_keep_alive - max(idle_s, 0)
             self._idle_timer = self.loop.call_later(wait_s, self._close_if_idle)
+
+
+_default_headers: list[Any] = [None, b""]  # the latest, and their lines
 
 
 class OneWriteTransport:

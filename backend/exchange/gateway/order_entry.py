@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,13 +21,12 @@ from exchange.contracts.order_state import OrderState, fills_of, fills_of_order
 from exchange.contracts.orders import STATUS_NAMES, render_fill, render_order
 from exchange.contracts.refusals import EdgeReason, Refusal, Refused, refuse
 from exchange.contracts.units import Market
-from exchange.gateway.context import Exchange, Placing
-from exchange.gateway.edge import rate_limit_headers, request_id
+from exchange.gateway.context import Exchange, Placing, Submitted
+from exchange.gateway.edge import request_id
 from exchange.gateway.explain import explain
 from exchange.gateway.json_endpoint import (
     Answer,
     Endpoint,
-    RawAnswer,
     check_media_type,
     check_size,
     decode,
@@ -38,16 +38,18 @@ from exchange.gateway.order_limits import check_command
 from exchange.gateway.order_request import OrderRequest, check_order_id, place_command
 from exchange.gateway.orders import own_order, with_fills
 from exchange.gateway.principal import Principal
-from exchange.observability.metrics import request_observer
+from exchange.gateway.rate_limits import Budget
+from exchange.observability.metrics import RequestObserver, request_observer
 from exchange.storage.journal import Entry
 from exchange.storage.queries import Queries
 
 PLACE_PATHS = ("/api/v1/orders", "/api/v1/orders/orders")
 PLACE_ROUTE = PLACE_PATHS[0]
-_NOSNIFF = (b"x-content-type-options", b"nosniff")
+_JSON_LINE, _NOSNIFF_LINE = b"content-type: application/json\r\n", b"x-content-type-options: nosniff\r\n"
 
-#: Answers a scope and its whole body. Raises Refused.
-ShortWay = Callable[[Scope, bytes], Awaitable[Answer]]
+#: Sends an answer: its status, header lines without Content-Length, and body.
+Reply = Callable[[int, bytes, bytes], None]
+
 
 logger = logging.getLogger("exchange.gateway")
 _decoder = msgspec.json.Decoder(OrderRequest)
@@ -67,6 +69,18 @@ class Step(NamedTuple):
         """Make the answer, whether it takes its time or not."""
         answer = self.finish(*result)
         return answer if isinstance(answer, tuple) else await answer
+
+
+class Underway(NamedTuple):
+    """A request whose one command is in the corridor already: nobody needs to wait for it."""
+
+    placing: Submitted
+    step: Step
+
+
+#: Takes a scope and its whole body. What was begun at once is answered as soon as it is durable, anything else by who
+#: awaits it. Raises Refused, and so does what is awaited.
+ShortWay = Callable[[Scope, bytes], Underway | Awaitable[Answer]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,18 +112,19 @@ class OrderEntry:
         return dict.fromkeys(PLACE_PATHS, self.place)
 
     async def _place(self, scope: Scope, receive: Receive) -> Answer:
-        return await self.place(scope, await read_body(receive))
+        return await self.carry_out(*self._placing(scope, await read_body(receive)))
 
-    async def place(self, scope: Scope, body: bytes) -> Answer:
+    def place(self, scope: Scope, body: bytes) -> Underway | Awaitable[Answer]:
         """POST: answer 201 with the order, 200 when its client_order_id had placed it before. Raises Refused."""
+        principal, step = self._placing(scope, body)
+        placing = self.exchange.corridor.begin_now(step.command, principal.account, step.client_order_id)
+        return self.carry_out(principal, step) if placing is None else Underway(placing, step)
+
+    def _placing(self, scope: Scope, body: bytes) -> tuple[Principal, Step]:
         check_media_type(scope)
         check_size(body)
         principal = self.exchange.access.admit(scope, body, "trade")
-        return await self.place_order(principal, decode(_decoder, body, "order", OrderRequest.__struct_fields__))
-
-    async def place_order(self, principal: Principal, request: OrderRequest) -> Answer:
-        """Place an order and return (status, Order with fills). Raises Refused."""
-        return await self.carry_out(principal, self.place_step(principal, request))
+        return principal, self.place_step(principal, decode(_decoder, body, "order", OrderRequest.__struct_fields__))
 
     async def carry_out(self, principal: Principal, step: Step) -> Answer:
         """Send a step through the corridor and answer it. Raises Refused."""
@@ -218,23 +233,74 @@ class FrontDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
 
-    async def answer(self, scope: Scope, body: bytes) -> RawAnswer:
-        """Return the answer to a POST on the short way as (status, headers, body). Raises nothing."""
-        started = time.perf_counter()
+    def take(self, scope: Scope, body: bytes, reply: Reply) -> Awaitable[None] | None:
+        """Take a POST on the short way. It is replied to once: at once, or later; what is returned is to be awaited.
+
+        Raises nothing, and neither does what is awaited.
+        """
         way, observer = self._ways[scope["path"]]
+        visit = _Visit(scope, observer, reply)
         try:
-            status, answer = await way(scope, body)
-            headers, content = [(b"content-type", b"application/json")], encode(answer)
-        except Refused as refused:
-            status, headers, content = raw_problem(scope, refused.refusal)
-        except Exception:
-            logger.exception("order entry crashed", extra={"fields": {"request_id": request_id(scope)}})
+            begun = way(scope, body)
+        except Exception as error:
+            visit.fail(error)
+            return None
+        if isinstance(begun, Underway):
+            begun.placing.then(partial(visit.finish, begun.step))
+            return None
+        return visit.wait(begun)
+
+
+class _Visit:
+    """A request on the short way, until it is answered."""
+
+    __slots__ = ("_observer", "_reply", "_scope", "_started")
+
+    def __init__(self, scope: Scope, observer: RequestObserver, reply: Reply) -> None:
+        self._scope = scope
+        self._observer = observer
+        self._reply = reply
+        self._started = time.perf_counter()
+
+    def finish(self, step: Step, placing: Submitted) -> None:
+        """Answer a command that is durable, or of which it will not be known."""
+        try:
+            answer = step.finish(*placing.taken())
+            assert isinstance(answer, tuple), "what is begun at once is answered at once"
+            self._answer(answer)
+        except Exception as error:
+            self.fail(error)
+
+    async def wait(self, begun: Awaitable[Answer]) -> None:
+        """Answer what takes its time."""
+        try:
+            self._answer(await begun)
+        except Exception as error:
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """Answer with a refusal, or with that of a crash."""
+        if isinstance(error, Refused):
+            refusal = error.refusal
+        else:
+            logger.error("order entry crashed", exc_info=error, extra={"fields": {"request_id": self._request_id()}})
             refusal = Refusal(EdgeReason.INTERNAL, "the exchange made an error; its log names the request by this id")
-            status, headers, content = raw_problem(scope, refusal)
-        headers += rate_limit_headers(scope)
-        headers += [(b"x-request-id", request_id(scope).encode()), _NOSNIFF]
-        observer.observe(status, time.perf_counter() - started)
-        return status, headers, content
+        status, headers, content = raw_problem(self._scope, refusal)
+        self._send(status, b"".join([b"%b: %b\r\n" % header for header in headers]), content)
+
+    def _answer(self, answer: Answer) -> None:
+        status, content = answer
+        self._send(status, _JSON_LINE, encode(content))
+
+    def _send(self, status: int, lines: bytes, content: bytes) -> None:
+        left: Budget | None = self._scope.get("rate_limit")
+        budget = b"" if left is None else left.lines()
+        self._observer.observe(status, time.perf_counter() - self._started)
+        identity = self._request_id().encode()
+        self._reply(status, b"%b%bx-request-id: %b\r\n%b" % (lines, budget, identity, _NOSNIFF_LINE), content)
+
+    def _request_id(self) -> str:
+        return request_id(self._scope)
 
 
 def render_placed(entry: Entry, market: Market) -> dict[str, Any]:

@@ -36,6 +36,11 @@ class Budget(NamedTuple):
         """What the headers tell, for a message on a stream."""
         return {"limit": self.limit, "remaining": self.remaining, "reset": math.ceil(self.full_s)}
 
+    def lines(self) -> bytes:
+        """The three headers as they are sent."""
+        told = (self.limit, self.remaining, math.ceil(self.full_s))
+        return b"ratelimit-limit: %d\r\nratelimit-remaining: %d\r\nratelimit-reset: %d\r\n" % told
+
     def headers(self) -> list[tuple[bytes, bytes]]:
         """The three headers: RateLimit-Reset counts whole seconds from now."""
         return [
