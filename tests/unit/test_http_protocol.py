@@ -2,14 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
 import uvicorn
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
 from exchange.gateway.edge import BODY_BYTES_MAX
-from exchange.gateway.http_protocol import ExchangeProtocol
+from exchange.gateway.http_protocol import KNOWN_HEADS_MAX, ExchangeProtocol
 
 ORDER = b'{"symbol":"BTC/USD"}'
 
@@ -29,12 +32,24 @@ class Edge:
     def __init__(self) -> None:
         self.gate = asyncio.Event()
         self.gate.set()
-        self.bodies: list[bytes] = []
+        self.at_once = False
+        self.seen: list[tuple[bytes, list[tuple[bytes, bytes]], bytes]] = []  # path, headers and body of an order
 
-    async def answer(self, scope: Any, body: bytes) -> Any:
-        self.bodies.append(body)
-        await self.gate.wait()
-        return 201, [(b"content-type", b"application/json")], b'{"way":"short"}'
+    @property
+    def bodies(self) -> list[bytes]:
+        return [body for _, _, body in self.seen]
+
+    def take(self, scope: Any, body: bytes, reply: Callable[[int, bytes, bytes], None]) -> Awaitable[None] | None:
+        assert "touched" not in scope
+        scope["touched"] = True
+        self.seen.append((scope["raw_path"], scope["headers"], body))
+
+        async def wait() -> None:
+            await self.gate.wait()
+            reply(*answer)
+
+        answer = (201, b"content-type: application/json\r\n", b'{"way":"short"}')
+        return reply(*answer) if self.at_once else wait()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         body = b""
@@ -257,3 +272,73 @@ async def test_half_a_request_is_waited_for() -> None:
     await asyncio.sleep(0.1)
     scene.send(data[-5:])
     assert await scene.ways(2) == ["short", "short"]
+
+
+# A head that was parsed before is not parsed again
+
+OTHER = b'{"symbol":"ETH/USD","side":"Buy"}'
+CHUNKED = request(b"Transfer-Encoding: chunked", body=b"14\r\n" + ORDER + b"\r\n0\r\n\r\n")
+REQUESTS = [
+    request(),
+    request(body=OTHER),
+    request(b"Authorization: Bearer x"),
+    request(b"Authorization: Bearer x", body=OTHER),
+    request(body=b""),
+    request(method=b"GET", body=b""),
+    CHUNKED,
+    request(path=b"/api/v1/orders/batch"),
+    request(b"Origin: http://elsewhere"),
+    request(body=b"\r\n\r\n" + ORDER),
+    b"\r\n" + request(),
+]
+
+
+def test_a_known_head_is_not_parsed_again() -> None:
+    async def run() -> None:
+        scene = Scene()
+        scene.send(request())
+        await scene.ways(1)
+        scene.protocol.parser = None  # type: ignore[assignment]
+        scene.send(request())
+        await scene.ways(2)
+        scene.send(request(body=b"[" + ORDER[1:-1] + b"]"))  # as long
+        await scene.ways(3)
+
+    asyncio.run(run())
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data(), st.booleans())
+def test_what_is_known_changes_nothing(data: st.DataObject, at_once: bool) -> None:
+    """Whatever pieces requests come in: the edge sees of each what it sees of it alone on a connection of its own."""
+    sent = data.draw(st.lists(st.sampled_from(REQUESTS), min_size=1, max_size=8))
+
+    async def run() -> None:
+        scene = Scene()
+        scene.edge.at_once = at_once
+        expected = []
+        for number, one in enumerate(sent, start=1):
+            cuts = sorted(data.draw(st.lists(st.integers(0, len(one)), max_size=2))) if data.draw(st.booleans()) else []
+            scene.send(*(one[a:b] for a, b in zip([0, *cuts], [*cuts, len(one)], strict=True) if a < b))
+            alone = Scene()
+            alone.send(one)
+            expected += alone.edge.seen
+            await alone.answers(1)
+            assert scene.edge.seen == expected
+            if data.draw(st.booleans()):
+                await scene.answers(number)
+        await scene.answers(len(sent))
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_heads_are_known_within_bounds(at_once: bool) -> None:
+    scene = Scene()
+    scene.edge.at_once = at_once
+    for number in range(2 * KNOWN_HEADS_MAX):
+        scene.send(request(b"X-Request-Id: %d" % number))
+        await scene.answers(number + 1)
+        assert 1 <= len(scene.protocol._known_heads) <= KNOWN_HEADS_MAX
+    scene.send(request(b"X-Long: " + b"x" * 4_000))
+    assert max(map(len, scene.protocol._known_heads)) < 1_000

@@ -9,7 +9,7 @@ import asyncio
 import math
 from collections.abc import Awaitable
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from starlette.types import Scope
 from uvicorn.config import Config
@@ -20,6 +20,8 @@ from exchange.gateway.edge import BODY_BYTES_MAX, headers_by_name
 from exchange.gateway.order_entry import FrontDoor
 
 _HEAD = b"HTTP/1.1 "
+_END_OF_HEAD = b"\r\n\r\n"
+KNOWN_HEADS_MAX, KNOWN_HEAD_BYTES_MAX = 16, 2_048  # of a connection; at the bound all are forgotten
 #: What these need is known to the long way only.
 _LONG_WAY_HEADERS = frozenset((b"origin", b"expect", b"upgrade"))
 
@@ -38,13 +40,27 @@ class OrderCycle:
         self.response_complete = False
 
 
+class KnownHead(NamedTuple):
+    """What parsing made of the head of a plain order, and how long the body is that it announces."""
+
+    scope: Scope
+    body_bytes: int
+
+
 class ExchangeProtocol(HttpToolsProtocol):
-    """One connection. See the module."""
+    """One connection. See the module.
+
+    A client sends the same head with every order, but for the length of the body. One that is byte for byte a head
+    that was parsed on this connection needs no parsing again, where it is received in one piece with its body.
+    """
 
     def __init__(self, front_door: FrontDoor, config: Config, server_state: ServerState, **more: Any) -> None:
         super().__init__(config, server_state, **more)
         self._front_door = front_door
         self._order: OrderCycle | None = None  # while its body comes in
+        self._received = b""  # what the parser is given, where it begins with a request
+        self._in_request = False  # whether the parser has seen a part of a request
+        self._known_heads: dict[bytes, KnownHead] = {}
         self._idle_since_s = math.inf
         self._idle_timer: asyncio.TimerHandle | None = None
 
@@ -52,11 +68,32 @@ class ExchangeProtocol(HttpToolsProtocol):
         super().connection_made(OneWriteTransport(transport, self.loop))  # type: ignore[arg-type]
         self._wire = transport
 
+    def data_received(self, data: bytes) -> None:
+        if self._in_request or self._is_answering():
+            super().data_received(data)
+            return
+        end = data.find(_END_OF_HEAD) + len(_END_OF_HEAD)
+        known = self._known_heads.get(data[:end])
+        if known is not None and len(data) == end + known.body_bytes:
+            self._unset_keepalive_if_required()
+            self._idle_since_s = math.inf
+            self.cycle = order = OrderCycle(dict(known.scope))  # type: ignore[assignment]
+            order.body = data[end:]
+            self._take(order)
+            return
+        self._received = data
+        super().data_received(data)
+        self._received = b""
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
     # What httptools finds in a request
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._idle_since_s = math.inf
+        self._in_request = True
 
     def on_headers_complete(self) -> None:
         if self.url in self._front_door.urls and self._is_plain():
@@ -72,7 +109,7 @@ class ExchangeProtocol(HttpToolsProtocol):
         """Whether a request to a path of the short way may go it."""
         if self.parser.get_method() != b"POST" or not self.parser.should_keep_alive():
             return False
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self._is_answering():
             return False
         headers = headers_by_name(cast(Scope, self.scope))
         # A key may be bound to addresses, and uvicorn knows which proxies to believe.
@@ -86,10 +123,25 @@ class ExchangeProtocol(HttpToolsProtocol):
             self._order.body += body
 
     def on_message_complete(self) -> None:
+        self._in_request = False
+        received, self._received = self._received, b""  # what follows in it does not begin it
         order, self._order = self._order, None
         if order is None:
             super().on_message_complete()
             return
+        self._know(received, order)
+        self._take(order)
+
+    def _know(self, received: bytes, order: OrderCycle) -> None:
+        """Remember the head of an order that was received in one piece, and alone: its body is sent as it is."""
+        end = received.find(_END_OF_HEAD) + len(_END_OF_HEAD)
+        if not order.body or len(received) != end + len(order.body) or end > KNOWN_HEAD_BYTES_MAX:
+            return
+        if len(self._known_heads) >= KNOWN_HEADS_MAX:
+            self._known_heads.clear()
+        self._known_heads[received[:end]] = KnownHead(dict(order.scope), len(order.body))
+
+    def _take(self, order: OrderCycle) -> None:
         waiting = self._front_door.take(order.scope, order.body, partial(self._answer, order))
         if waiting is not None:
             self._keep(waiting)
