@@ -6,7 +6,7 @@ cdef extern from *:
     typedef __int128 exchange_int128;
     typedef unsigned __int128 exchange_uint128;
     """
-    # Cython only needs to know that these are integers; C keeps the real width. Never converted to Python objects directly.
+    # Cython only needs to know that these are integers; C keeps the real width, and conversions ask for it.
     ctypedef long long int128_t "exchange_int128"
     ctypedef unsigned long long uint128_t "exchange_uint128"
 

@@ -1,7 +1,7 @@
 """The live state is what the engine's books are, entry after entry."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from copy import copy
 
 import pytest
 
@@ -96,7 +96,7 @@ def test_a_term_that_begins_from_the_tables_is_where_the_one_before_was() -> Non
     catalogue = Catalogue(shard.definitions())
     after = Live(catalogue)
     modes = {market: shard.state(market).mode for market in catalogue.markets}
-    after.begin(shard.sequence, before.timestamp_ns, map(replace, before.orders.values()), {}, {}, modes)
+    after.begin(shard.sequence, before.timestamp_ns, map(copy, before.orders.values()), {}, {}, modes)
     entries = split_entries(more, shard.apply(b"".join(more)))
     for live in (before, after):
         live.apply(entries)

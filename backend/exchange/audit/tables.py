@@ -28,7 +28,7 @@ REJECTION_COLUMNS = (
     "price_ticks", "quantity_lots", "created_ns",
 )  # fmt: skip
 TRANSFER_COLUMNS = Transfer._fields
-ORDER_COLUMNS = tuple(OrderState.__dataclass_fields__)
+ORDER_COLUMNS = OrderState.FIELDS
 _PLACING = frozenset((CommandKind.PLACE, CommandKind.CANCEL_REPLACE))
 _OF_TWO_ORDERS = frozenset((EventKind.TRADED, EventKind.PREVENTED))
 _OF_AN_ORDER = frozenset(

@@ -12,7 +12,7 @@ from exchange.contracts.order_state import OrderState
 from exchange.projections.slice import Connection, ProjectionError, Slice, copy_text, in_turns
 from exchange.storage.tables import orders, rejections
 
-_FIELDS = tuple(OrderState.__dataclass_fields__)
+_FIELDS = OrderState.FIELDS
 _ORDER_COLUMNS = ("shard", *_FIELDS)
 _FIXED = frozenset(
     ("order_id", "account", "client_order_id", "market", "side", "order_type", "time_in_force", "flags", "self_trade",

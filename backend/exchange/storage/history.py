@@ -17,7 +17,6 @@ from exchange.storage.queries import LedgerEntry
 from exchange.storage.tables import fills, ledger_entries, orders
 
 SCAN_ROWS_MAX = 20_000
-_ORDER_TOTALS = ("filled_quote_units", "fee_units")
 
 RowType = TypeVar("RowType")
 
@@ -66,7 +65,7 @@ class History:
         statuses: Sequence[int] | None = None,
     ) -> Page[OrderState]:
         """Return orders by their ids, which are the sequences of their placing."""
-        columns = [orders.c[name] for name in OrderState.__dataclass_fields__]
+        columns = [orders.c[name] for name in OrderState.FIELDS]
         bounds = [orders.c.order_id.between(window.first, window.last)]
         filters: dict[str, Any] = {"market": market, "side": side, "status": statuses}
         page = await self._page(orders, columns, ("order_id",), account, bounds, filters, window)
@@ -165,8 +164,7 @@ def _key(row: Row[Any], keys: tuple[str, ...]) -> tuple[int, ...]:
 
 
 def _order(row: Row[Any]) -> OrderState:
-    fields: dict[str, Any] = dict(row._mapping)
-    return OrderState(**fields | {name: int(fields[name]) for name in _ORDER_TOTALS})
+    return OrderState(*tuple(row))  # its columns are the fields, in their order
 
 
 def _ledger_entry(row: Row[Any]) -> LedgerEntry:

@@ -87,7 +87,7 @@ def _columns(table: Table, row: type[Any]) -> list[ColumnElement[Any]]:
     return [table.c[name] for name in row.__dataclass_fields__]
 
 
-_ORDER_COLUMNS = _columns(orders, OrderState)
+_ORDER_COLUMNS = [orders.c[name] for name in OrderState.FIELDS]
 _FILL_COLUMNS = [fills.c[name] for name in Fill._fields]
 _TRADE_COLUMNS = _columns(trades, Trade)
 _CANDLE_COLUMNS = _columns(candles_1m, Candle)
@@ -267,9 +267,7 @@ class Queries:
 
 
 def _order(row: Row[Any]) -> OrderState:
-    order = OrderState(*tuple(row))
-    order.filled_quote_units, order.fee_units = int(order.filled_quote_units), int(order.fee_units)
-    return order
+    return OrderState(*tuple(row))  # its columns are the fields, in their order
 
 
 def _ledger_entry(row: Row[Any]) -> LedgerEntry:

@@ -15,7 +15,7 @@ from exchange.storage.database import connect
 from exchange.storage.journal import Entry
 
 _ROWS_AT_ONCE = 5_000
-_ORDER_COLUMNS = ", ".join(OrderState.__dataclass_fields__)
+_ORDER_COLUMNS = ", ".join(OrderState.FIELDS)
 _FIND_ORDER = (
     "SELECT j.sequence, j.command, j.events FROM journal j WHERE j.shard = $1 AND j.sequence = ("
     "SELECT order_id FROM orders WHERE shard = $1 AND account = $2 AND client_order_id = $3 UNION ALL "
@@ -32,10 +32,7 @@ class TablesApart(Exception):
 
 
 def _order(row: asyncpg.Record) -> OrderState:
-    order = OrderState(*row)  # its columns are the fields, in their order
-    # NUMERIC columns, which asyncpg gives as Decimal.
-    order.filled_quote_units, order.fee_units = int(order.filled_quote_units), int(order.fee_units)
-    return order
+    return OrderState(*row)  # its columns are the fields, in their order
 
 
 class TablesAt:
