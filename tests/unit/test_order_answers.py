@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from engine.matching import Shard
@@ -13,7 +14,7 @@ from exchange.contracts.events import is_rejected
 from exchange.corridor import live as live_module
 from exchange.corridor.live import Live
 from exchange.corridor.writer import split_entries
-from exchange.gateway.order_entry import OrderEntry, render_placed
+from exchange.gateway.order_entry import OrderEntry, show_placed
 from tests.support.flow import random_flow, stamped
 from tests.support.full_flow import full_flow
 
@@ -34,14 +35,14 @@ def test_an_order_is_answered_as_its_own_command_left_it(flow: Any, batch: int) 
                 continue
             order = live.order(entry.sequence)
             market = live.catalogue.markets[int.from_bytes(entry.command[40:44], "little")]
-            answer = entry_point.placed(entry, market)
+            answer = msgspec.json.decode(entry_point.placed(entry, market))
             if order is not None and order.sequence == entry.sequence:
                 # Whoever names it later is told to it: only a list does, and is answered as a whole.
                 named = {
                     "other_leg_order_id": answer["other_leg_order_id"],
                     "parent_order_id": answer["parent_order_id"],
                 }
-                assert answer == render_placed(entry, market) | named
+                assert answer == msgspec.json.decode(show_placed(entry, market)) | named
                 answered += 1
                 traded += len(entry.events) > EVENT_SIZE and bool(answer["fills"])
     assert answered > 300
