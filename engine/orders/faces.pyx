@@ -11,7 +11,7 @@ from engine.matching.types cimport (
     ACCEPTED, AUCTION_TRADE, BUY, LIMIT_ORDER, POST_ONLY, PREVENTED, SELL, SLIDE, TRADED, Event, int128_t, uint128_t,
 )
 from engine.orders.decimals cimport Decimal, as_step, check_scale, overflows_product, shift
-from engine.orders.state cimport OrderState, accepted_order, command_record, event_records
+from engine.orders.state cimport OrderState, accepted_order, command_record
 from engine.orders.text cimport (
     NO_FAILURE, OUT_OF_MEMORY, UNSUITED, Text, ascii_of, begin, fail, put, put_bytes, put_decimal, put_number,
     write_digits,
@@ -85,7 +85,7 @@ cdef class MarketFace:
 
     def order_with_fills(self, OrderState order not None, bytes events not None):
         cdef Py_ssize_t count = 0
-        cdef const Event* records = event_records(events, &count)
+        cdef const Event* records = records_of(events, &count)
         cdef Text text
         begin(&text)
         self.put_order(&text, order)
@@ -280,7 +280,7 @@ def placed_orders(entries):
     cdef const Event* records
     cdef Py_ssize_t count = 0, i
     for command, events in entries:
-        records = event_records(events, &count)
+        records = records_of(events, &count)
         for i in range(count):
             if records[i].kind == ACCEPTED:
                 order = accepted_order(&records[i], command_record(command))
@@ -293,6 +293,13 @@ def placed_orders(entries):
                 if records[i].kind == TRADED or records[i].kind == PREVENTED:
                     take(orders, records[i].maker_order_id, &records[i])
     return list(orders.values())
+
+
+cdef const Event* records_of(bytes events, Py_ssize_t* count) except NULL:
+    if len(events) % sizeof(Event):
+        raise ValueError(f"event records have {sizeof(Event)} bytes each, got {len(events)}")
+    count[0] = len(events) // <Py_ssize_t>sizeof(Event)
+    return <const Event*>PyBytes_AS_STRING(events)
 
 
 cdef int take(dict orders, uint64_t order_id, const Event* event) except -1:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import asyncpg
+import msgspec
 
 from engine.matching import Shard
 from exchange.contracts.order_state import OrderState
