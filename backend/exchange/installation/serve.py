@@ -4,7 +4,6 @@ home lock and embedded Postgres (or DATABASE_URL) ─> migrations ─> corridor 
 """
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -21,6 +20,7 @@ from exchange.installation.children import start_child, stop_child
 from exchange.installation.demo_account import USERNAME, ensure_demo_account
 from exchange.installation.secrets import installation_secrets
 from exchange.main import RunningExchange, Server, build_app, open_exchange
+from exchange.observability.garbage import calm_garbage_collection
 from exchange.observability.logging import configure_logging
 from exchange.settings import Settings, default_home
 from exchange.storage.embedded import EmbeddedPostgres, EmbeddedPostgresError
@@ -157,17 +157,6 @@ async def _until_open(exchange: RunningExchange, ends: "Sequence[asyncio.Task[An
     took_s = time.monotonic() - started
     tell(f"engine      leading at sequence {corridor.sequence}, {corridor.open_orders()} open orders ({took_s:.1f} s)")
     return True
-
-
-def calm_garbage_collection() -> None:
-    """Take what lives for ever out of the collector's sight, and collect less often.
-
-    Orders make many objects and no cycles; walking all open orders every few thousand allocations bought nothing but
-    pauses.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 50, 100)
 
 
 async def _open_market(

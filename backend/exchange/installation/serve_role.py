@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import uvloop
 
-from exchange.installation.serve import ServeError, calm_garbage_collection, load_settings, serve_until_stopped
+from exchange.installation.serve import ServeError, load_settings, serve_until_stopped
 from exchange.main import Server
+from exchange.observability.garbage import calm_garbage_collection
 from exchange.observability.logging import configure_logging
 from exchange.roles import Role, RoleName, open_role
 from exchange.settings import PORT_OF, Settings

@@ -13,6 +13,7 @@ import logging
 import os
 import sys
 
+from exchange.observability.garbage import calm_garbage_collection
 from exchange.observability.logging import configure_logging
 from exchange.projections.runner import ProjectionRunner
 from exchange.projections.slice import ProjectionError
@@ -130,6 +131,7 @@ async def _hurry_when_asked(runner: ProjectionRunner) -> None:
 def main() -> None:
     configure_logging(os.environ.get("LOG_LEVEL", "INFO").upper())
     os.nice(NICENESS)
+    calm_garbage_collection()
     try:
         asyncio.run(follow(os.environ.pop(DSN_VARIABLE), int(sys.argv[1])))
     except KeyboardInterrupt:
