@@ -1,10 +1,7 @@
 """Projections `fees` and `volumes`: what accounts pay of the markets' fees, and the trading that may earn them less."""
 
-from collections import defaultdict
-
-from engine.records import DAY_NS
-from exchange.contracts.events import Event
-from exchange.projections.slice import Connection, Slice, in_turns
+from engine.orders import tallies
+from exchange.projections.slice import Connection, Slice
 from exchange.storage.tables import account_fees, account_volumes
 
 _SET_FEES = """
@@ -47,21 +44,11 @@ class Volumes:
         pass
 
     async def write(self, connection: Connection, entries: Slice) -> None:
-        volumes: defaultdict[tuple[int, int, int], list[int]] = defaultdict(lambda: [0, 0])
-        async for batch in in_turns(entries.trades):
-            for trade in batch:
-                _count(trade, volumes)
-        if volumes:
-            rows = [(*key, str(units), sequence) for key, (units, sequence) in sorted(volumes.items())]
-            await connection.execute(_ADD_VOLUMES, entries.shard, *zip(*rows, strict=True))
-
-
-def _count(trade: Event, volumes: "defaultdict[tuple[int, int, int], list[int]]") -> None:
-    """Add a trade to both sides' volume of its day; one with oneself counts for nothing."""
-    if trade.account == trade.maker_account:
-        return
-    day_ns = trade.timestamp_ns - trade.timestamp_ns % DAY_NS
-    for account in (trade.account, trade.maker_account):
-        volume = volumes[account, day_ns, trade.market]
-        volume[0] += trade.amount
-        volume[1] = trade.sequence
+        if not entries.trades:
+            return
+        volumes = tallies.Volumes()
+        async for events in entries.turns():
+            volumes.take(events)
+        if rows := volumes.rows():
+            *keys, units, sequences = zip(*rows, strict=True)
+            await connection.execute(_ADD_VOLUMES, entries.shard, *keys, list(map(str, units)), sequences)

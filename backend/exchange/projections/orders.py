@@ -113,9 +113,9 @@ class Orders:
     async def write(self, connection: Connection, entries: Slice) -> None:
         await self._know(connection, entries)
         fold = _Fold(self._known)
-        async for batch in in_turns(entries.events):
-            for command, event in batch:
-                fold.take(command, event)
+        async for events in entries.decoded():
+            for event in events:
+                fold.take(entries.command_of(event), event)
         if fold.accepted:
             rows = _order_rows(entries.shard, list(fold.accepted.values()))
             await connection.copy_to_table("orders", source=rows, columns=_ORDER_COLUMNS)
@@ -133,9 +133,9 @@ class Orders:
         if len(self._known) > KNOWN_ORDERS_MAX:
             self.forget()
         named: set[int] = set()
-        async for batch in in_turns(entries.events):
-            for command, event in batch:
-                named.update(_named_by(command, event))
+        async for events in entries.decoded():
+            for event in events:
+                named.update(_named_by(entries.command_of(event), event))
         unknown = [order_id for order_id in named if order_id < entries.first and order_id not in self._known]
         if not unknown:
             return

@@ -1,14 +1,16 @@
-"""A run of journal entries, decoded once for every projection that takes it."""
+"""A run of journal entries, as every projection takes it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import re
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import asyncpg
 from sqlalchemy import Table
 
-from engine.records import EventKind
+from engine.orders.rows import COPY_BEGIN, COPY_END
+from engine.records import COMMAND_SIZE, EVENT_SIZE, EventKind
 from exchange.contracts.events import Event, read_events
 from exchange.contracts.transfers import Transfer, transfer_of
 
@@ -18,11 +20,15 @@ else:
     Connection = asyncpg.Connection
 Item = TypeVar("Item")
 
-# An event costs a projection at most some 30 microseconds: so many keep the event loop for two milliseconds.
-TURN_EVENTS = 64
+# An event costs compiled code well below a microsecond, and Python some 30: both keep the event loop for two
+# milliseconds at most.
+TURN_EVENTS, DECODED_TURN_EVENTS = 2_000, 64
 _DEFINITIONS = frozenset(
     (EventKind.ASSET_DEFINED, EventKind.MARKET_DEFINED, EventKind.MARKET_CONFIGURED, EventKind.MODE_CHANGED)
 )
+# What there is little of, read for everybody.
+_RARE = frozenset((*_DEFINITIONS, EventKind.DEPOSITED, EventKind.WITHDRAWN, EventKind.REJECTED, EventKind.FEES_SET))
+_RARE_KIND = re.compile(b"[" + re.escape(bytes(sorted(_RARE))) + b"]")
 
 
 class ProjectionError(Exception):
@@ -52,24 +58,55 @@ class Slice:
     shard: int
     first: int
     last: int
-    events: list[tuple[bytes, Event]] = field(default_factory=list)  # with the command that caused it
-    trades: list[Event] = field(default_factory=list)
+    commands: bytes  # one record each
+    events: bytes  # the records of all of them, each with the sequence of the command that caused it
+    trades: int = 0  # how many of the events are
+    rejected: list[tuple[bytes, Event]] = field(default_factory=list)  # with the refused command
     definitions: list[tuple[bytes, Event]] = field(default_factory=list)  # of assets, and what markets became
     transfers: list[Transfer] = field(default_factory=list)
     fees: list[Event] = field(default_factory=list)  # accounts' shares were set
 
-    def take(self, command: bytes, events: bytes) -> None:
-        """Add the next entry."""
-        for event in read_events(events):
-            self.events.append((command, event))
-            if event.kind == EventKind.TRADED:
-                self.trades.append(event)
-            elif event.kind in _DEFINITIONS:
-                self.definitions.append((command, event))
-            elif event.kind == EventKind.FEES_SET:
-                self.fees.append(event)
-            elif (transfer := transfer_of(command, event)) is not None:
-                self.transfers.append(transfer)
+    def __post_init__(self) -> None:
+        kinds = self.events[::EVENT_SIZE]
+        self.trades = kinds.count(EventKind.TRADED)
+        for found in _RARE_KIND.finditer(kinds):
+            start = found.start() * EVENT_SIZE
+            self._take_rare(*read_events(self.events[start : start + EVENT_SIZE]))
+
+    def _take_rare(self, event: Event) -> None:
+        command = self.command_of(event)
+        if event.kind in _DEFINITIONS:
+            self.definitions.append((command, event))
+            return
+        if event.kind == EventKind.REJECTED:
+            self.rejected.append((command, event))
+        elif event.kind == EventKind.FEES_SET:
+            self.fees.append(event)
+        transfer = transfer_of(command, event)
+        if transfer is not None:
+            self.transfers.append(transfer)
+
+    def command_of(self, event: Event) -> bytes:
+        """The record of the command that caused an event."""
+        start = (event.sequence - self.first) * COMMAND_SIZE
+        return self.commands[start : start + COMMAND_SIZE]
+
+    async def turns(self, count: int = TURN_EVENTS) -> AsyncIterator[memoryview]:
+        """Yield the events in runs of at most ``count``, and let the event loop serve others in between."""
+        events = memoryview(self.events)
+        for start in range(0, len(events), count * EVENT_SIZE):
+            yield events[start : start + count * EVENT_SIZE]
+            await asyncio.sleep(0)
+
+    async def decoded(self) -> AsyncIterator[Iterator[Event]]:
+        """Yield runs of the events, read."""
+        async for turn in self.turns(DECODED_TURN_EVENTS):
+            yield read_events(turn)
+
+    async def rows(self, rows_of: Callable[[int, memoryview], bytes]) -> AsyncIterator[bytes]:
+        """Yield what the function makes of the shard and runs of the events."""
+        async for turn in self.turns():
+            yield rows_of(self.shard, turn)
 
 
 async def read_slice(connection: Connection, shard: int, after: int, upto: int | None, limit: int) -> Slice | None:
@@ -84,20 +121,30 @@ async def read_slice(connection: Connection, shard: int, after: int, upto: int |
     )  # fmt: skip
     if not rows:
         return None
-    entries = Slice(shard, after + 1, rows[-1]["sequence"])
-    if entries.last - after != len(rows):
-        raise ProjectionError(f"the journal of shard {shard} has a gap between entries {after + 1} and {entries.last}")
-    async for batch in in_turns(rows):
-        for _, command, events in batch:
-            entries.take(command, events)
-    return entries
+    first, last = after + 1, rows[-1]["sequence"]
+    if last - after != len(rows):
+        raise ProjectionError(f"the journal of shard {shard} has a gap between entries {first} and {last}")
+    return Slice(shard, first, last, b"".join([row[1] for row in rows]), b"".join([row[2] for row in rows]))
 
 
 async def in_turns(items: Sequence[Item]) -> AsyncIterator[Sequence[Item]]:
     """Yield the items in short runs and let the event loop serve others in between."""
-    for start in range(0, len(items), TURN_EVENTS):
-        yield items[start : start + TURN_EVENTS]
+    for start in range(0, len(items), DECODED_TURN_EVENTS):
+        yield items[start : start + DECODED_TURN_EVENTS]
         await asyncio.sleep(0)
+
+
+async def copy_rows(connection: Connection, table: str, columns: Sequence[str], rows: AsyncIterator[bytes]) -> None:
+    """COPY rows, made by engine/orders, into a table."""
+    await connection.copy_to_table(table, source=_stream(rows), columns=columns, format="binary")
+
+
+async def _stream(made: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    begin = COPY_BEGIN
+    async for rows in made:
+        yield begin + rows
+        begin = b""
+    yield begin + COPY_END
 
 
 NULL = "\\N"  # as COPY reads it

@@ -1,0 +1,13 @@
+from typing_extensions import Buffer
+
+class Minutes:
+    """Candles of the trades that were taken."""
+
+    def take(self, events: Buffer) -> None: ...
+    def rows(self) -> list[tuple[int, int, int, int, int, int, int, int, int]]: ...
+
+class Volumes:
+    """What accounts traded with others; a trade with oneself counts for nothing."""
+
+    def take(self, events: Buffer) -> None: ...
+    def rows(self) -> list[tuple[int, int, int, int, int]]: ...
