@@ -41,6 +41,10 @@ cdef class OrderState:
     cdef public uint64_t sequence
     cdef public int64_t created_ns
     cdef public int64_t updated_ns
+    # Of who keeps books of it (live.pyx), and of no other: a copy has none of it.
+    cdef int64_t counted_ticks
+    cdef int64_t counted_lots
+    cdef uint64_t touched_by
 
     cdef uint64_t named(self) noexcept
     cdef bint lives(self) noexcept

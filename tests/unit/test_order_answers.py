@@ -55,5 +55,5 @@ def test_no_more_ended_orders_are_remembered_than_the_bound_says(monkeypatch: py
     most = 0
     for command in commands:
         live.apply(split_entries([command], shard.apply(bytes(command))))
-        most = max(most, len(live._ended))
+        most = max(most, len(live.ended))
     assert most == 20

@@ -117,6 +117,11 @@ def read_events(buffer: bytes | memoryview) -> Iterator[Event]:
     return map(Event._make, _EVENT.iter_unpack(buffer))
 
 
+def write_event(event: Event) -> bytes:
+    """Return the record that an event was read of."""
+    return _EVENT.pack(*event)
+
+
 _REJECTED = int(EventKind.REJECTED)
 
 

@@ -5,7 +5,7 @@ ticker     the last 24 hours, conflated      trades     every one
 candles    of an interval, conflated         l3         single orders, every step
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -17,7 +17,7 @@ from engine.records import FLAG_AUCTION, Side
 from exchange.contracts.events import Event
 from exchange.contracts.orders import timestamp_text
 from exchange.contracts.units import Market
-from exchange.corridor.live import DAY_MINUTES, MINUTE_NS, Changes, Live, LiveMarket
+from exchange.corridor.live import DAY_MINUTES, MINUTE_NS, Changes, Live, LiveMarket, Trades
 from exchange.gateway.channels import Channel, Conflated, Log
 from exchange.gateway.markets import INTERVAL_MINUTES, MODE_NAMES, render_ticker
 from exchange.gateway.order_feed import OrderFeed, render_orders, render_steps
@@ -95,10 +95,10 @@ class MarketStreams:
             return
         self.raw.update(changes.sequence, self.raw_content(self._texts(levels), changes.timestamp_ns, self.checksum()))
 
-    def take_trades(self, trades: Sequence[Event], changes: Changes) -> None:
+    def take_trades(self, trades: Trades, changes: Changes) -> None:
         """There were trades in a batch."""
         self._ticker_changed = True
-        self._changed_minutes.update(trade.timestamp_ns - trade.timestamp_ns % MINUTE_NS for trade in trades)
+        self._changed_minutes |= trades.minutes
         if not self.trades.subscribers:
             self.trades.advance(changes.sequence)
             return
@@ -238,7 +238,8 @@ class MarketStreams:
         return {"bids": bids, "asks": asks, "checksum": self.checksum()} | self._units
 
     def _latest_trades(self) -> Message:
-        return {"trades": [render_trade(trade, self.market) for trade in reversed(self._state.latest_trades)]}
+        latest = self._live.latest_trades(self.market.number)
+        return {"trades": [render_trade(trade, self.market) for trade in reversed(latest)]}
 
     def _ticker_snapshot(self) -> Message:
         self.flush_ticker()
