@@ -1,5 +1,5 @@
 # Decimal text, read exactly: a number is value / 10**scale. What does not fit in 128 bits is told, never wrapped.
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from engine.matching.types cimport uint128_t
 
@@ -10,6 +10,8 @@ cdef extern from *:
 
 cdef enum:
     DIGITS_MAX = 24  # on a side of the point
+    STEP_BITS_MAX = 63
+    SCALE_MAX = 64
 
 cdef struct Decimal:
     uint128_t value
@@ -59,3 +61,18 @@ cdef inline bint count_steps(const Decimal* number, const Decimal* step, int64_t
         return False
     steps[0] = <int64_t>count
     return low <= steps[0] <= high
+
+
+cdef inline Decimal as_step(number) except *:
+    # A step of (value, scale), the tick or the lot of a market; one that is too large is 0, of which nothing is a multiple.
+    cdef Decimal step
+    value, step.scale = number
+    check_scale(step.scale)
+    step.value = <uint64_t>(value if value.bit_length() <= STEP_BITS_MAX else 0)
+    return step
+
+
+cdef inline int check_scale(int scale) except -1:
+    if not 0 <= scale <= SCALE_MAX:
+        raise ValueError(f"a scale must be 0 to {SCALE_MAX}, got {scale}")
+    return 0

@@ -11,13 +11,10 @@ from engine.matching.types cimport (
     CANCEL_NEWEST, CLIENT_ORDER_ID_SIZE, GTC, GTD, IOC, LAYOUT_VERSION, LIMIT_ORDER, MARKET_ORDER, POST_ONLY, UNITS_MAX,
     FOK, OrderCommand, uint128_t,
 )
-from engine.orders.decimals cimport Decimal, count_steps, overflows_product, read_decimal
+from engine.orders.decimals cimport Decimal, as_step, count_steps, overflows_product, read_decimal
+from engine.orders.text cimport ascii_of
 
 from engine.orders.words import ORDER_TYPE_NAMES, SELF_TRADE_NAMES, SIDE_NAMES, TIME_IN_FORCE_NAMES
-
-cdef extern from "Python.h":
-    bint PyUnicode_IS_ASCII(object text)
-    const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
 
 cdef dict SIDES = {name: number for number, name in SIDE_NAMES.items()}
 cdef dict ORDER_TYPES = {name: number for number, name in ORDER_TYPE_NAMES.items()}
@@ -26,7 +23,6 @@ cdef dict SELF_TRADES = {name: number for number, name in SELF_TRADE_NAMES.items
 
 cdef enum:
     NOT_PLAIN = -1
-    LARGEST_STEP_BITS = 63
 
 
 cdef class OrderReader:
@@ -95,14 +91,6 @@ cdef class OrderReader:
         if overflows_product(notional, <uint128_t>self.tick_lot_units, &notional):
             return False
         return notional < <uint128_t>UNITS_MAX() and <int64_t>notional >= self.notional_units_min
-
-
-cdef Decimal as_step(number) except *:
-    # A step of value / 10**scale; one that is too large is 0, of which nothing is a multiple.
-    cdef Decimal step
-    value, step.scale = number
-    step.value = <uint64_t>(value if value.bit_length() <= LARGEST_STEP_BITS else 0)
-    return step
 
 
 cdef bint is_plain(request) except -1:
@@ -180,10 +168,3 @@ cdef inline bint read_steps(text, const Decimal* step, int64_t low, int64_t high
     cdef Py_ssize_t size = 0
     cdef const char* digits = ascii_of(text, &size)
     return digits != NULL and read_decimal(digits, size, &number) and count_steps(&number, step, low, high, steps)
-
-
-cdef inline const char* ascii_of(text, Py_ssize_t* size) except? NULL:
-    # The characters of a string that has none but ASCII's; NULL for all else.
-    if type(text) is not str or not PyUnicode_IS_ASCII(text):
-        return NULL
-    return PyUnicode_AsUTF8AndSize(text, size)

@@ -62,4 +62,3 @@ cdef class OrderState:
 cdef OrderState accepted_order(const Event* event, const OrderCommand* command)
 cdef str client_id_of(const OrderCommand* command)
 cdef const OrderCommand* command_record(bytes command) except NULL
-cdef const Event* event_records(bytes events, Py_ssize_t* count) except? NULL

@@ -253,15 +253,6 @@ cdef const OrderCommand* command_record(bytes command) except NULL:
     return <const OrderCommand*>PyBytes_AS_STRING(command)
 
 
-cdef const Event* event_records(bytes events, Py_ssize_t* count) except? NULL:
-    # The records of a buffer of whole ones, and how many there are.
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(events)
-    if size % sizeof(Event):
-        raise ValueError(f"event records have {sizeof(Event)} bytes each, got {size}")
-    count[0] = size // sizeof(Event)
-    return <const Event*>PyBytes_AS_STRING(events)
-
-
 cdef Event as_record(event) except *:
     # The record that a tuple of its fields was read of (exchange.contracts.events.Event).
     cdef Event record

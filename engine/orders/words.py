@@ -21,3 +21,13 @@ SELF_TRADE_NAMES: dict[int, str] = {
     SelfTrade.CANCEL_BOTH: "CancelBoth",
     SelfTrade.DECREMENT: "Decrement",
 }
+STATUS_NAMES: dict[int, str] = {  # by OrderStatus of exchange/contracts/order_state.py
+    0: "Waiting",
+    1: "Open",
+    2: "PartiallyFilled",
+    3: "Filled",
+    4: "Cancelled",
+    5: "Expired",
+    6: "Rejected",
+}
+WAITING_NAMES: dict[int, str | None] = {0: None, 1: "Trigger", 2: "Parent"}  # by what ACCEPTED tells

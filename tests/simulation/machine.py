@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import asyncpg
+import msgspec
 
 from engine.matching import Shard
 from exchange.contracts.order_state import OrderState
@@ -120,7 +121,7 @@ class Machine:
     async def serve(self, request: Request, reply: Callable[[Answer], None]) -> None:
         """Answer a request, as the gateway's routes do once it is read and admitted."""
         try:
-            answer: Answer = await self._answer(request)
+            answer: Answer = msgspec.json.decode(msgspec.json.encode(await self._answer(request)))
         except Refused as refused:
             answer = refused.refusal
         except (DatabaseUnreachable, asyncpg.PostgresError, asyncpg.InterfaceError):
@@ -131,7 +132,7 @@ class Machine:
         check_alive()
         reply(answer)
 
-    async def _answer(self, request: Request) -> dict[str, Any]:
+    async def _answer(self, request: Request) -> dict[str, Any] | msgspec.Raw:
         if request.kind == "batch":
             operations = [PlaceOperation(**body) for body in request.body["operations"]]
             return (await (await self._batches.begin(_principal(request), operations)).answer)[1]  # type: ignore[arg-type]

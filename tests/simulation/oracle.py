@@ -4,6 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from engine.matching import Shard as FastShard
 from engine.records import Reason
 from engine.reference import Shard
@@ -13,7 +15,7 @@ from exchange.contracts.events import find_refusal
 from exchange.contracts.orders import render_fill, render_order
 from exchange.contracts.refusals import EdgeReason, Refusal
 from exchange.corridor.corridor import Corridor
-from exchange.gateway.order_entry import render_placed
+from exchange.gateway.order_entry import show_placed
 from tests.simulation.folded import Folded, Key, key_of
 from tests.simulation.postgres import Postgres
 from tests.simulation.request import Evidence, Request, Told
@@ -121,7 +123,7 @@ class Oracle:
             )
             return
         entry = self._entries[sequence - 1]
-        expected = render_placed(entry, self._catalogue.market(request.body["symbol"]))
+        expected = msgspec.json.decode(show_placed(entry, self._catalogue.market(request.body["symbol"])))
         given = {name: value for name, value in answer.items() if name in expected}
         if given != expected:
             self._broken("the same id gets the first result", f"{request}: {_difference(given, expected)}")

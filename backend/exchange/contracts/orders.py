@@ -1,36 +1,32 @@
-"""Orders and fills as the API shows them: the JSON faces of docs/api.md."""
+"""Orders and fills as the API shows them: the JSON faces of docs/api.md.
+
+``render_...`` makes them as dicts, and says what they are; ``show_...`` makes the same as JSON text, for the paths that
+every order takes, mostly in C (engine/orders/faces.pyx).
+"""
 
 import re
 from datetime import UTC, datetime
 from typing import Any
 
-from engine.orders.words import ORDER_TYPE_NAMES, SELF_TRADE_NAMES, SIDE_NAMES, TIME_IN_FORCE_NAMES
-from engine.records import FLAG_POST_ONLY, FLAG_SLIDE, OrderType, Reason, Side
-from exchange.contracts.order_state import (
-    NOT_WAITING,
-    WAITS_FOR_PARENT,
-    WAITS_FOR_TRIGGER,
-    Fill,
-    OrderState,
-    OrderStatus,
+import msgspec
+
+from engine.orders.words import (
+    ORDER_TYPE_NAMES,
+    SELF_TRADE_NAMES,
+    SIDE_NAMES,
+    STATUS_NAMES,
+    TIME_IN_FORCE_NAMES,
+    WAITING_NAMES,
 )
+from engine.records import FLAG_POST_ONLY, FLAG_SLIDE, OrderType, Reason, Side
+from exchange.contracts.events import read_events
+from exchange.contracts.order_state import Fill, OrderState, fills_of_order
 from exchange.contracts.refusals import EdgeReason, refuse
 from exchange.contracts.units import Market, format_decimal
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
 
-STATUS_NAMES: dict[int, str] = {
-    OrderStatus.WAITING: "Waiting",
-    OrderStatus.OPEN: "Open",
-    OrderStatus.PARTIALLY_FILLED: "PartiallyFilled",
-    OrderStatus.FILLED: "Filled",
-    OrderStatus.CANCELLED: "Cancelled",
-    OrderStatus.EXPIRED: "Expired",
-    OrderStatus.REJECTED: "Rejected",
-}
-WAITING_NAMES: dict[int, str | None] = {NOT_WAITING: None, WAITS_FOR_TRIGGER: "Trigger", WAITS_FOR_PARENT: "Parent"}
-
-
+_encode = msgspec.json.Encoder().encode
 _BUY, _LIMIT = Side.BUY, OrderType.LIMIT  # bound once: every order passes here
 
 
@@ -157,6 +153,32 @@ def render_account_fill(fill: Fill, market: Market) -> dict[str, Any]:
     """A fill that names its order, for lists across orders."""
     named = {"order_id": str(fill.order_id), "symbol": market.symbol, "side": SIDE_NAMES[fill.side]}
     return named | render_fill(fill, market)
+
+
+def show_order(order: OrderState, market: Market) -> msgspec.Raw:
+    """`render_order` as JSON."""
+    shown = market.face.order(order)
+    return msgspec.Raw(_encode(render_order(order, market)) if shown is None else shown)
+
+
+def show_order_with_fills(order: OrderState, market: Market, events: bytes) -> msgspec.Raw:
+    """The same with those of its fills that event records tell."""
+    shown = market.face.order_with_fills(order, events)
+    if shown is None:
+        fills = fills_of_order(read_events(events), order.order_id)
+        shown = _encode(render_order(order, market) | {"fills": [render_fill(fill, market) for fill in fills]})
+    return msgspec.Raw(shown)
+
+
+def show_account_fill(fill: Fill, market: Market) -> msgspec.Raw:
+    """`render_account_fill` as JSON."""
+    shown = market.face.account_fill(fill)
+    return msgspec.Raw(_encode(render_account_fill(fill, market)) if shown is None else shown)
+
+
+def show_more(shown: msgspec.Raw, more: dict[str, Any]) -> msgspec.Raw:
+    """An order as JSON, and what else is told of it."""
+    return msgspec.Raw(bytes(shown)[:-1] + b"," + _encode(more)[1:])
 
 
 def timestamp_text(timestamp_ns: int) -> str:

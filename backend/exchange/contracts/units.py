@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+from engine.orders.faces import MarketFace
 from engine.orders.requests import OrderReader
 from engine.records import UNITS_MAX, Reason
 from exchange.contracts.refusals import AnyReason, EdgeReason, Refused, refuse
@@ -141,6 +142,12 @@ class Market:
     @cached_property
     def tick_size(self) -> str:
         return format_decimal(*self._tick)
+
+    @cached_property
+    def face(self) -> MarketFace:
+        """What shows its orders and fills."""
+        lot = (self.lot_units, self.base.scale)
+        return MarketFace(self.symbol, self.base.name, self.quote.name, self.quote.scale, self._tick, lot)
 
     @cached_property
     def reader(self) -> OrderReader:

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import StreamingResponse
 
-from engine.orders.words import SIDE_NAMES
+from engine.orders.words import SIDE_NAMES, STATUS_NAMES
 from engine.records import Reason
 from exchange.contracts.order_state import OrderStatus
-from exchange.contracts.orders import STATUS_NAMES, parse_time_ns, render_account_fill, render_order
+from exchange.contracts.orders import parse_time_ns, render_account_fill, render_order
 from exchange.contracts.refusals import EdgeReason
 from exchange.gateway import history_schemas as schemas
 from exchange.gateway.accounts import LEDGER_KINDS, render_entry

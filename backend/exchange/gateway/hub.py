@@ -18,7 +18,7 @@ from typing import Protocol
 
 from exchange.contracts.catalogue import Catalogue
 from exchange.contracts.order_state import Fill, OrderState
-from exchange.contracts.orders import render_account_fill, render_order
+from exchange.contracts.orders import show_account_fill, show_order
 from exchange.contracts.units import Market
 from exchange.corridor.live import Changes, Live
 from exchange.gateway.channels import KEPT_PRIVATE_BYTES, Channel, Log
@@ -462,8 +462,8 @@ class Hub:
         markets = self._catalogue.markets
         return {
             "timestamp_ns": self._live.timestamp_ns,
-            "orders": [render_order(order, markets[order.market]) for order in orders],
-            "fills": [render_account_fill(fill, markets[fill.market]) for fill in fills],
+            "orders": [show_order(order, markets[order.market]) for order in orders],
+            "fills": [show_account_fill(fill, markets[fill.market]) for fill in fills],
             "balances": self._render_balances(account),
         }
 

@@ -13,7 +13,7 @@ from exchange.gateway.problems import problem_body, problem_headers
 
 encode = msgspec.json.Encoder().encode
 
-Answer = tuple[int, dict[str, Any]]  # status, JSON object
+Answer = tuple[int, dict[str, Any] | msgspec.Raw]  # status, JSON object: one that is JSON already is told as it is
 Headers = list[tuple[bytes, bytes]]
 RawAnswer = tuple[int, Headers, bytes]  # status, headers without Content-Length, body
 Shape = TypeVar("Shape")
@@ -85,7 +85,7 @@ def decode(decoder: "msgspec.json.Decoder[Shape]", body: bytes, what: str, field
         raise refuse(Reason.MALFORMED, f"the body is not valid JSON: {error}") from None
 
 
-async def send_json(send: Send, status: int, content: dict[str, Any]) -> None:
+async def send_json(send: Send, status: int, content: dict[str, Any] | msgspec.Raw) -> None:
     await _send(send, status, encode(content), [(b"content-type", b"application/json")])
 
 

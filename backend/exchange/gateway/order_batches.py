@@ -25,7 +25,7 @@ from exchange.gateway.json_endpoint import (
     read_json_body,
 )
 from exchange.gateway.order_changes import AmendRequest, OrderChanges
-from exchange.gateway.order_entry import Begun, OrderEntry, ShortWay, Step, render_all
+from exchange.gateway.order_entry import Begun, OrderEntry, ShortWay, Step, show_all
 from exchange.gateway.order_limits import check_command
 from exchange.gateway.order_request import LASTING, OrderRequest, check_side, place_command
 from exchange.gateway.principal import Principal
@@ -208,8 +208,8 @@ class OrderBatches:
             assert entry is not None
             entries.append(entry)
             was_there &= known
-        rendered = dict(zip((leg.name for leg in legs), render_all(entries, market), strict=True))
-        ordered = [rendered[name] for name in sorted(rendered, key=_NAMES.index)]
+        shown = dict(zip((leg.name for leg in legs), show_all(entries, market), strict=True))
+        ordered = [shown[name] for name in sorted(shown, key=_NAMES.index)]
         return 200 if was_there else 201, {"kind": kind, "orders": ordered}
 
     def _refusal_of(self, entry: Entry, market: Market) -> Refused | None:

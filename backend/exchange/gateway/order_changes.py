@@ -13,11 +13,12 @@ from engine.records import FLAG_ALLOW_FAILURE, FLAG_PRIORITY_KEPT, CommandKind, 
 from exchange.contracts import commands
 from exchange.contracts.events import Event, engine_detail, find_refusal, read_events
 from exchange.contracts.order_state import OrderState
+from exchange.contracts.orders import show_more
 from exchange.contracts.refusals import EdgeReason, Refusal, Refused, refuse
 from exchange.contracts.units import Market
 from exchange.gateway.explain import explain, explain_order
 from exchange.gateway.json_endpoint import Answer, Endpoint, decode, read_body, read_json_body
-from exchange.gateway.order_entry import PLACE_PATHS, OrderEntry, Step, render_placed
+from exchange.gateway.order_entry import PLACE_PATHS, OrderEntry, Step, show_placed
 from exchange.gateway.order_limits import check_command
 from exchange.gateway.order_request import (
     OrderRequest,
@@ -96,18 +97,19 @@ class OrderChanges:
 
         return Step(command, None, finish)
 
-    async def _amended(self, command: bytearray, entry: Entry) -> dict[str, Any]:
+    async def _amended(self, command: bytearray, entry: Entry) -> msgspec.Raw:
         asked = commands.read_order(command)
         refusal = find_refusal(entry.events)
         if refusal is not None:
             raise await self._why_not_amended(asked, refusal)
         amended = _event_of(entry, EventKind.AMENDED, asked.order_id)
         market = self._exchange.catalogue.markets[amended.market]
-        return await self._entry.latest(asked.account, asked.order_id) | {
+        queue = {
             "priority_kept": bool(amended.flags & FLAG_PRIORITY_KEPT),
             "ahead_orders": amended.ahead_orders,
             "ahead_quantity": market.quantity_text(amended.ahead_lots),
         }
+        return show_more(await self._entry.latest(asked.account, asked.order_id), queue)
 
     async def _why_not_amended(self, asked: commands.Order, refusal: Refusal) -> Refused:
         order = self._exchange.live.order(asked.order_id)
@@ -146,15 +148,16 @@ class OrderChanges:
 
         return Step(command, client_order_id, finish)
 
-    async def _replaced(self, account: int, order_id: int, entry: Entry, market: Market) -> dict[str, Any]:
+    async def _replaced(self, account: int, order_id: int, entry: Entry, market: Market) -> msgspec.Raw:
         refusal = find_refusal(entry.events)
         if refusal is not None:
             raise await self._why_not_replaced(account, order_id, entry, refusal, market)
         failed = next((e for e in read_events(entry.events) if e.kind == EventKind.CANCEL_REJECTED), None)
-        return render_placed(entry, market) | {
+        replaced = {
             "replaced": None if failed else await self._entry.latest(account, order_id),
             "cancel_refused": Reason(failed.reason).name if failed else None,
         }
+        return show_more(show_placed(entry, market), replaced)
 
     async def _why_not_replaced(
         self, account: int, order_id: int, entry: Entry, refusal: Refusal, market: Market

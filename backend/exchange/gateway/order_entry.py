@@ -5,20 +5,21 @@ bytes ─> OrderRequest ─> PLACE record ─> Corridor.place ─> events ─> O
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from engine.records import EVENT_SIZE, EventKind, Reason
+from engine.orders.faces import placed_orders
+from engine.orders.words import STATUS_NAMES
+from engine.records import Reason
 from exchange.contracts import commands
-from exchange.contracts.events import find_refusal, read_events
-from exchange.contracts.order_state import OrderState, fills_of, fills_of_order
-from exchange.contracts.orders import STATUS_NAMES, render_fill, render_order
+from exchange.contracts.events import find_refusal
+from exchange.contracts.orders import show_order_with_fills
 from exchange.contracts.refusals import EdgeReason, Refusal, Refused, refuse
 from exchange.contracts.units import Market
 from exchange.gateway.context import Exchange, Placing, Submitted
@@ -151,18 +152,15 @@ class OrderEntry:
 
         return Step(command, client_order_id, finish)
 
-    def placed(self, entry: Entry, market: Market) -> dict[str, Any]:
+    def placed(self, entry: Entry, market: Market) -> msgspec.Raw:
         """Return the Order with fills of a command that placed one. Raises Refused."""
         refusal = find_refusal(entry.events)
         if refusal is not None:
             raise Refused(explain(refusal, entry, market, self.exchange))
         order = self.exchange.live.order(entry.sequence)
         if order is None or order.sequence != entry.sequence:  # it is forgotten, or more has happened to it since
-            return render_placed(entry, market)
-        rendered = render_order(order, market)
-        events = read_events(entry.events) if len(entry.events) > EVENT_SIZE else ()
-        rendered["fills"] = [render_fill(fill, market) for fill in fills_of_order(events, order.order_id)]
-        return rendered
+            return show_placed(entry, market)
+        return show_order_with_fills(order, market, entry.events)
 
     async def _cancel(self, scope: Scope, receive: Receive) -> Answer:
         """PUT .../cancel and DELETE: answer 200 with the order in its final state."""
@@ -187,13 +185,13 @@ class OrderEntry:
 
         return Step(command, None, finish)
 
-    async def latest(self, account: int, order_id: int) -> dict[str, Any]:
+    async def latest(self, account: int, order_id: int) -> msgspec.Raw:
         """Return an account's order with its fills, as it is now. Raises Refused UNKNOWN_ORDER."""
         order = self.exchange.live.order(order_id)
         if order is not None and order.account == account and not order.filled_lots:
-            return render_order(order, self.exchange.catalogue.markets[order.market]) | {"fills": []}
+            return show_order_with_fills(order, self.exchange.catalogue.markets[order.market], b"")
         order = await own_order(self.exchange, self.queries, account, order_id)
-        return await with_fills(self.exchange, self.queries, order)
+        return msgspec.Raw(encode(await with_fills(self.exchange, self.queries, order)))
 
     async def why_not(self, account: int, order_id: int, refusal: Refusal) -> Refused:
         """Return why an order cannot be changed: tell one that has ended from one that is not theirs, or never was."""
@@ -303,32 +301,14 @@ class _Visit:
         return request_id(self._scope)
 
 
-def render_placed(entry: Entry, market: Market) -> dict[str, Any]:
+def show_placed(entry: Entry, market: Market) -> msgspec.Raw:
     """The Order with fills as it was when its own command was done."""
-    (order,) = render_all((entry,), market)
+    (order,) = show_all((entry,), market)
     return order
 
 
-def render_all(entries: Iterable[Entry], market: Market) -> list[dict[str, Any]]:
+def show_all(entries: Sequence[Entry], market: Market) -> list[msgspec.Raw]:
     """The Orders with fills that consecutive commands placed, as they were after the last of them."""
-    orders: dict[int, OrderState] = {}
-    fills: dict[int, list[dict[str, Any]]] = {}
-    for entry in entries:
-        for event in read_events(entry.events):
-            kind = event.kind
-            if kind == EventKind.ACCEPTED:
-                order = orders[event.order_id] = OrderState.accepted(event, entry.command)
-                fills[event.order_id] = []
-                if order.named_id in orders:
-                    orders[order.named_id].link(order)
-            elif kind == EventKind.TRADED:
-                for fill in fills_of(event):
-                    if fill.order_id in orders:
-                        orders[fill.order_id].take(event)
-                        fills[fill.order_id].append(render_fill(fill, market))
-            else:
-                named = (event.order_id, event.maker_order_id) if kind == EventKind.PREVENTED else (event.order_id,)
-                for order_id in named:
-                    if order_id in orders:
-                        orders[order_id].take(event)
-    return [render_order(order, market) | {"fills": fills[order_id]} for order_id, order in orders.items()]
+    orders = placed_orders([(entry.command, entry.events) for entry in entries])
+    events = b"".join(entry.events for entry in entries)
+    return [show_order_with_fills(order, market, events) for order in orders]

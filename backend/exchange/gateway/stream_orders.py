@@ -334,7 +334,7 @@ class StreamOrders:
         return _done(await self._disconnects.watch(asking.placed, asking.principal, message.on, message.scope))
 
 
-def _done(result: dict[str, Any]) -> Begun:
+def _done(result: dict[str, Any] | msgspec.Raw) -> Begun:
     """What needs no command, or has had its own."""
     answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
     answer.set_result((200, result))
