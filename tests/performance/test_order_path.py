@@ -9,9 +9,9 @@ import pytest
 from tests.performance.order_path import CREATED, scene
 
 ORDERS, CONNECTIONS = 600, 32
-#: Calls of Python and C functions an order, a few of the test's own included. When this was written: 228 without a
-#: client order id, 238 with one. Raise a bound only for something that an order needs.
-BOUNDS = {False: 240, True: 250}
+#: Calls of Python and C functions an order, a few of the test's own included. When this was written: 187 without a
+#: client order id, 197 with one. Raise a bound only for something that an order needs.
+BOUNDS = {False: 200, True: 210}
 
 
 @pytest.mark.parametrize("client_ids", [False, True])
