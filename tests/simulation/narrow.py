@@ -1,25 +1,23 @@
 """Bounds so low that every run meets them: what a real exchange comes to after a million orders."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 from zlib import crc32
 
+from engine.orders.seen import BloomFilter
 from exchange.corridor import client_orders, corridor, live, recovery, replica, writer
-from exchange.corridor.client_orders import BloomFilter, Key
 
 
-class NarrowFilter(BloomFilter):
+def narrow_filter() -> BloomFilter:
     """A filter that errs often, and the same way in every process: Python's own hash of a text does not."""
+    return BloomFilter(bits=256, hashes=2, hash=_hash)
 
-    def __init__(self) -> None:
-        super().__init__(bits=256, hashes=2)
 
-    @staticmethod
-    def _hash(key: Key) -> int:
-        text = repr(key).encode()
-        return crc32(text) | crc32(text[::-1]) << 32
+def _hash(key: Hashable) -> int:
+    text = repr(key).encode()
+    return crc32(text) | crc32(text[::-1]) << 32
 
 
 @contextmanager
@@ -27,7 +25,7 @@ def narrowed(rng: random.Random) -> Iterator[None]:
     """Set the corridor's bounds for one run."""
     bounds = [
         (client_orders, "RECENT_MAX", (2, 20, 1_000)),
-        (client_orders, "BloomFilter", (NarrowFilter,)),
+        (client_orders, "new_filter", (narrow_filter,)),
         (corridor, "SNAPSHOT_EVERY", (5, 25, 1_000)),
         (corridor, "TOLD_MAX", (1, 100)),
         (writer, "INBOX_MAX", (16, 1_000)),

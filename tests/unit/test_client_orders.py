@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
+from engine.orders.seen import BloomFilter
 from engine.records import CommandKind, Contingency, Reason, SelfTrade
 from exchange.contracts import commands
 from exchange.contracts.refusals import EdgeReason, Refused, refuse
 from exchange.corridor import client_orders as client_orders_module
-from exchange.corridor.client_orders import BloomFilter, ClientOrders, Key, Result, Submit
+from exchange.corridor.client_orders import ClientOrders, Key, Result, Submit
 from exchange.storage.journal import Entry
 
 
@@ -175,13 +176,15 @@ async def test_memory_is_bounded_and_never_forgets_what_the_tables_lack(
 
 def test_the_filter_forgets_nothing_and_rarely_errs() -> None:
     rng = random.Random(1)
-    seen = BloomFilter(bits=1 << 20)
+    seen = BloomFilter(bits=1 << 20, hashes=4)
     keys = [(rng.randrange(10**6), f"{rng.getrandbits(64):x}") for _ in range(20_000)]
     for key in keys:
         seen.add(key)
     assert all(key in seen for key in keys)
     others = [(rng.randrange(10**6), f"x{rng.getrandbits(64):x}") for _ in range(20_000)]
     assert sum(key in seen for key in others) < 20
+    with pytest.raises(ValueError, match="power of two"):
+        BloomFilter(bits=1_000, hashes=4)
 
 
 # --- Several at once ----------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from engine.orders.seen import BloomFilter
 from engine.records import CommandKind, Contingency, Reason
 from exchange.contracts import commands
 from exchange.contracts.refusals import EdgeReason, refuse
@@ -31,35 +32,9 @@ Submit = Callable[[bytearray], "asyncio.Future[Entry]"]
 SubmitTogether = Callable[[Sequence[bytearray]], "list[asyncio.Future[Entry]]"]
 
 
-class BloomFilter:
-    """A set of keys that never forgets and sometimes errs towards 'yes'."""
-
-    _hash: Callable[[Key], int] = staticmethod(hash)  # 64 bits; of texts another one in every process
-
-    def __init__(self, bits: int = FILTER_BITS, hashes: int = FILTER_HASHES) -> None:
-        self._bytes = bytearray(bits // 8)
-        self._mask = bits - 1
-        self._hashes = hashes
-
-    # Double hashing (Kirsch and Mitzenmacher 2006): two independent halves of a hash make as many as are needed.
-
-    def add(self, key: Key) -> None:
-        position = self._hash(key)
-        step = position >> 32 | 1
-        for _ in range(self._hashes):
-            position &= self._mask
-            self._bytes[position >> 3] |= 1 << (position & 7)
-            position += step
-
-    def __contains__(self, key: Key) -> bool:
-        position = self._hash(key)
-        step = position >> 32 | 1
-        for _ in range(self._hashes):
-            position &= self._mask
-            if not self._bytes[position >> 3] >> (position & 7) & 1:
-                return False
-            position += step
-        return True
+def new_filter() -> BloomFilter:
+    """An empty filter, large enough for all ids there will be."""
+    return BloomFilter(FILTER_BITS, FILTER_HASHES)
 
 
 class Placing:
@@ -110,12 +85,12 @@ class ClientOrders:
         self._projected = projected
         self._lookups: set[asyncio.Future[None]] = set()  # requests that ask the tables and are not submitted yet
         self._recent: OrderedDict[Key, asyncio.Future[Entry]] = OrderedDict()
-        self._seen = BloomFilter()
+        self._seen = new_filter()
 
     async def load(self, ids: AsyncIterator[Key]) -> None:
         """Forget everything, and learn all ids that the tables hold; what the journal has beyond them is learned."""
         self._recent.clear()
-        self._seen = BloomFilter()
+        self._seen = new_filter()
         async for key in ids:
             self._seen.add(key)
 

@@ -14,6 +14,7 @@ Time passes for the engine with every command. Where something is due and nobody
 import asyncio
 import struct
 import time
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -235,12 +236,10 @@ def split_entries(batch: Sequence[bytes | bytearray], events: bytes) -> list[Ent
     """Return an entry a stamped command, with its share of the batch's events. A CLOCK may have caused none."""
     entries = []
     start = 0
-    end = 0
     sequences = [sequence for (sequence,) in _EVENT_SEQUENCE.iter_unpack(events)]
     for command in batch:
         sequence = commands.sequence_of(command)
-        while end < len(sequences) and sequences[end] == sequence:
-            end += 1
+        end = bisect_right(sequences, sequence, start)
         entries.append(Entry(sequence, bytes(command), events[start * EVENT_SIZE : end * EVENT_SIZE]))
         start = end
     return entries

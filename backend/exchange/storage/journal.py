@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import asyncpg
+import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -52,9 +53,8 @@ class JournalCorrupt(JournalError):
         self.what = what
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A command record and the event records that it caused."""
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """A command record and the event records that it caused. A struct, since one is made for every command."""
 
     sequence: int
     command: bytes
