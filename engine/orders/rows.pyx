@@ -9,14 +9,20 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int32_t, uint8_t
 
 from engine.matching.types cimport *
-from engine.orders.buffers cimport records_of
+from engine.orders.buffers cimport commands_of, records_of
 from engine.orders.copying cimport *
+from engine.orders.state cimport OrderState
+
+cdef extern from "Python.h":
+    const char* PyUnicode_AsUTF8AndSize(str text, Py_ssize_t* size) except NULL
 
 COPY_BEGIN = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 COPY_END = b"\xff\xff"
 
 cdef enum:
-    FIXED_ROW_MAX = 256  # bytes of a row of at most 13 fields without a NUMERIC
+    # Bytes of a row without its texts: every field has its length, and at most eight bytes or a NUMERIC.
+    FIXED_ROW_MAX = 2 + 13 * 12
+    ORDER_ROW_MAX = 2 + 32 * 12 + 2 * NUMERIC_SIZE_MAX
 
 
 cdef bytes taken(Rows* rows):
@@ -98,3 +104,108 @@ cdef void write_fill(
     put_bigint(rows, trade.sequence)
     put_bigint(rows, trade.timestamp_ns)
     put_boolean(rows, trade.flags & AUCTION_TRADE != 0)
+
+
+def order_rows(int32_t shard, list orders not None):
+    """Rows of `orders`: each OrderState as it is."""
+    cdef OrderState order
+    cdef Rows rows = Rows(NULL, 0, 0, False)
+    try:
+        for order in orders:
+            write_order(&rows, shard, order)
+        return taken(&rows)
+    finally:
+        rows_close(&rows)
+
+
+cdef int write_order(Rows* rows, int32_t shard, OrderState order) except -1:
+    cdef Py_ssize_t size = 0
+    cdef const char* name = NULL
+    if order.client_order_id is not None:
+        name = PyUnicode_AsUTF8AndSize(order.client_order_id, &size)
+    if rows_reserve(rows, ORDER_ROW_MAX + <size_t>size) < 0:
+        raise MemoryError
+    put_16(rows, 34)
+    put_integer(rows, shard)
+    put_bigint(rows, order.order_id)
+    put_bigint(rows, order.account)
+    if name == NULL:
+        put_null(rows)
+    else:
+        put_text(rows, name, <size_t>size)
+    put_integer(rows, order.market)
+    put_smallint(rows, order.side)
+    put_smallint(rows, order.order_type)
+    put_smallint(rows, order.time_in_force)
+    put_smallint(rows, order.flags)
+    put_smallint(rows, order.self_trade)
+    put_bigint(rows, order.price_ticks)
+    put_bigint(rows, order.quantity_lots)
+    put_bigint(rows, order.remaining_lots)
+    put_bigint(rows, order.filled_lots)
+    put_numeric(rows, order.filled_quote_units)
+    put_numeric(rows, order.fee_units)
+    put_bigint(rows, order.prevented_lots)
+    put_bigint(rows, order.quote_units)
+    put_bigint(rows, order.trigger_price_ticks)
+    put_bigint(rows, order.trail_ticks)
+    put_bigint(rows, order.display_lots)
+    put_bigint(rows, order.visible_lots)
+    put_bigint(rows, order.min_quantity_lots)
+    put_bigint(rows, order.expire_ns)
+    put_bigint(rows, order.other_leg_id)
+    put_bigint(rows, order.parent_id)
+    put_bigint(rows, order.child_id)
+    put_smallint(rows, order.waiting)
+    put_integer(rows, order.amendments)
+    put_smallint(rows, order.status)
+    put_smallint(rows, order.end_reason)
+    put_bigint(rows, order.sequence)
+    put_bigint(rows, order.created_ns)
+    put_bigint(rows, order.updated_ns)
+    return 0
+
+
+def rejection_rows(int32_t shard, uint64_t first, const uint8_t[::1] commands not None, const uint8_t[::1] events not None):
+    """Rows of `rejections`: refused orders that have a client order id, which gets the same refusal for ever.
+
+    ``commands``: whole records, of sequence ``first`` and on, that caused the events.
+    """
+    cdef Py_ssize_t count, at
+    cdef const Event* records = records_of(events, &count)
+    cdef const OrderCommand* placed = commands_of(commands, first, records, count)
+    cdef Rows rows = Rows(NULL, 0, 0, False)
+    try:
+        for at in range(count):
+            if records[at].kind == REJECTED:
+                write_rejection(&rows, shard, &records[at], &placed[records[at].sequence - first])
+        return taken(&rows)
+    finally:
+        rows_close(&rows)
+
+
+cdef int write_rejection(Rows* rows, int32_t shard, const Event* event, const OrderCommand* command) except -1:
+    cdef size_t size = CLIENT_ORDER_ID_SIZE
+    if command.header.kind != PLACE and command.header.kind != CANCEL_REPLACE or event.reason == UNKNOWN_KIND:
+        return 0
+    if command.client_order_id[0] == 0:
+        return 0
+    while command.client_order_id[size - 1] == 0:
+        size -= 1
+    if rows_reserve(rows, FIXED_ROW_MAX + size) < 0:
+        raise MemoryError
+    put_16(rows, 13)
+    put_integer(rows, shard)
+    put_bigint(rows, event.sequence)
+    put_bigint(rows, event.account)
+    put_text(rows, command.client_order_id, size)
+    put_smallint(rows, event.reason)
+    put_bigint(rows, event.market)
+    put_smallint(rows, event.side)
+    put_smallint(rows, event.order_type)
+    put_smallint(rows, event.time_in_force)
+    put_smallint(rows, event.flags)
+    put_bigint(rows, event.price_ticks)
+    put_bigint(rows, event.quantity_lots)
+    put_bigint(rows, event.timestamp_ns)
+    return 0

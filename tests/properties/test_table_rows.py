@@ -10,14 +10,17 @@ from hypothesis import strategies as st
 
 from engine.orders import tallies
 from engine.orders.ledger import Ledger
-from engine.orders.rows import fill_rows, trade_rows
-from engine.records import DAY_NS, EVENT_SIZE, FLAG_AUCTION, CommandKind, EventKind
+from engine.orders.rows import fill_rows, order_rows, rejection_rows, trade_rows
+from engine.orders.state import OrderState
+from engine.records import CLIENT_ORDER_ID_SIZE, DAY_NS, EVENT_SIZE, FLAG_AUCTION, CommandKind, EventKind, Reason
 from exchange.contracts.catalogue import Catalogue
+from exchange.contracts.commands import client_order_id
 from exchange.contracts.events import Event, read_events
 from exchange.projections.balances import ENTRY_COLUMNS
+from exchange.projections.orders import ORDER_COLUMNS, REJECTION_COLUMNS
 from exchange.projections.postings import postings_of
 from exchange.projections.trades import FILL_COLUMNS, TRADE_COLUMNS
-from exchange.storage.tables import fills, ledger_entries, trades
+from exchange.storage.tables import fills, ledger_entries, orders, rejections, trades
 from tests.support import commands
 from tests.support.copied import read_rows
 
@@ -84,9 +87,13 @@ CATALOGUE = Catalogue(
 
 def fits(table: Any, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> bool:
     """Whether Postgres could hold the rows."""
-    bits = {"SmallInteger": 15, "Integer": 31, "BigInteger": 63, "Boolean": 1, "Numeric": 127}
+    bits = {"SmallInteger": 15, "Integer": 31, "BigInteger": 63, "Boolean": 1, "Numeric": 127, "Text": 0}
     most = [2 ** bits[type(table.c[name].type).__name__] for name in columns]
-    return all(value is None or -limit <= value < limit for row in rows for value, limit in zip(row, most, strict=True))
+    return all(
+        value is None or isinstance(value, str) or -limit <= value < limit
+        for row in rows
+        for value, limit in zip(row, most, strict=True)
+    )
 
 
 def traded(buffer: bytes) -> list[Event]:
@@ -125,6 +132,81 @@ def test_trades_and_fills(buffer: bytes) -> None:
         else:
             with pytest.raises(ValueError, match="beyond its column"):
                 rows_of(SHARD, buffer)
+
+
+# --- Orders and refusals ------------------------------------------------------------------------------------------
+
+U8, U16, U32, U64 = (st.integers(0, 2**bits - 1) for bits in (8, 16, 32, 64))
+WIDE = st.one_of(SIGNED, st.integers(-(2**127), 2**127 - 1))
+NAME = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=CLIENT_ORDER_ID_SIZE)
+#: Small enough for every column, and anything else that an order can hold.
+LIKELY = {"market": st.integers(0, 2**31 - 1), "end_reason": st.integers(0, 2**15 - 1), "prevented_lots": SIGNED}
+ANYTHING = {"market": U32, "end_reason": U16, "prevented_lots": WIDE}
+
+
+def states(some: dict[str, st.SearchStrategy[int]], ids: st.SearchStrategy[int]) -> st.SearchStrategy[OrderState]:
+    of_a_field = {
+        "client_order_id": st.one_of(st.none(), NAME), "filled_quote_units": WIDE, "fee_units": WIDE,
+        "waiting": st.integers(0, 2), "amendments": st.integers(0, 2**31 - 1),
+        **dict.fromkeys(("side", "order_type", "time_in_force", "flags", "self_trade", "status"), U8),
+        **dict.fromkeys(("order_id", "account", "other_leg_id", "parent_id", "child_id", "sequence"), ids),
+    }  # fmt: skip
+    return st.builds(OrderState, *((of_a_field | some).get(name, SIGNED) for name in OrderState.FIELDS))
+
+
+@given(
+    st.one_of(
+        st.lists(states(LIKELY, st.integers(0, 2**63 - 1)), max_size=4), st.lists(states(ANYTHING, U64), max_size=2)
+    )
+)
+def test_orders(written: list[OrderState]) -> None:
+    expected = [(SHARD, *(getattr(order, name) for name in OrderState.FIELDS)) for order in written]
+    if fits(orders, ORDER_COLUMNS, expected):
+        assert read_rows(orders, ORDER_COLUMNS, order_rows(SHARD, written)) == expected
+    else:
+        with pytest.raises(ValueError, match="beyond its column"):
+            order_rows(SHARD, written)
+
+
+ORDER_COMMANDS = st.lists(
+    st.builds(
+        lambda kind, name: commands.override(commands.place(2, 1, 1, 100, 5, client_order_id=name.encode()), kind=kind),
+        st.sampled_from((CommandKind.PLACE, CommandKind.CANCEL_REPLACE, CommandKind.CANCEL, CommandKind.MASS_CANCEL)),
+        st.one_of(st.just(""), NAME),
+    ),
+    min_size=4,
+    max_size=4,
+).map(b"".join)
+REFUSED = st.lists(
+    st.builds(
+        lambda sequence, reason, side, market, lots: EVENT.pack(
+            EventKind.REJECTED, side, 2, 1, 3, 0, reason, sequence, 5, market, 0, 0, 9, 100, lots, *[0] * 9
+        ),
+        st.integers(FIRST, FIRST + 3), st.one_of(st.sampled_from(Reason), U16), BYTE, U32, SIGNED,
+    ),
+    max_size=6,
+)  # fmt: skip
+
+
+@given(ORDER_COMMANDS, REFUSED, BUFFERS)
+def test_refusals(placed: bytes, refused: list[bytes], others: bytes) -> None:
+    buffer = b"".join(refused) + others
+    expected = []
+    for e in read_events(buffer):
+        command = placed[(e.sequence - FIRST) * 144 :][:144]
+        name = client_order_id(command)
+        placing = command[1] in (CommandKind.PLACE, CommandKind.CANCEL_REPLACE)
+        if e.kind == EventKind.REJECTED and e.reason != Reason.UNKNOWN_KIND and placing and name is not None:
+            expected.append(
+                (SHARD, e.sequence, e.account, name, e.reason, e.market, e.side, e.order_type, e.time_in_force,
+                 e.flags, e.price_ticks, e.quantity_lots, e.timestamp_ns)
+            )  # fmt: skip
+    if fits(rejections, REJECTION_COLUMNS, expected):
+        rows = rejection_rows(SHARD, FIRST, placed, buffer)
+        assert read_rows(rejections, REJECTION_COLUMNS, rows) == expected
+    else:
+        with pytest.raises(ValueError, match="beyond its column"):
+            rejection_rows(SHARD, FIRST, placed, buffer)
 
 
 # --- The ledger ---------------------------------------------------------------------------------------------------
@@ -249,6 +331,7 @@ def test_parts_of_records_are_refused(size: int) -> None:
     placed = bytes(144)
     for read in (
         lambda events: trade_rows(SHARD, events),
+        lambda events: rejection_rows(SHARD, 0, placed, events),
         lambda events: fill_rows(SHARD, events),
         lambda events: tallies.Minutes().take(events),
         lambda events: tallies.Volumes().take(events),
@@ -264,7 +347,11 @@ def test_parts_of_records_are_refused(size: int) -> None:
 @pytest.mark.parametrize("sequence", [0, FIRST - 1, FIRST + 2, 2**64 - 1])
 def test_an_event_of_no_command_is_refused(sequence: int) -> None:
     event = EVENT.pack(EventKind.DEPOSITED, *[0] * 6, sequence, *[0] * 16)
-    for take in (ledger().unknown, lambda *buffers: ledger().rows(SHARD, *buffers)):
+    for take in (
+        ledger().unknown,
+        lambda *buffers: ledger().rows(SHARD, *buffers),
+        lambda *buffers: rejection_rows(SHARD, *buffers),
+    ):
         with pytest.raises(ValueError, match="no command"):
             take(FIRST, bytes(2 * 144), event)
 

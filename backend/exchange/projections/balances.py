@@ -1,7 +1,5 @@
 """Projection `balances`: every account's balances, and the ledger entries that they are the sum of."""
 
-from collections.abc import AsyncIterator
-
 from engine.orders.ledger import Ledger
 from exchange.contracts.catalogue import Catalogue
 from exchange.projections.slice import Connection, Slice, copy_rows
@@ -45,7 +43,7 @@ class Balances:
     async def write(self, connection: Connection, entries: Slice) -> None:
         self._know_markets()
         await self._know(connection, entries)
-        await copy_rows(connection, "ledger_entries", ENTRY_COLUMNS, self._rows(entries))
+        await copy_rows(connection, "ledger_entries", ENTRY_COLUMNS, entries.rows_with_commands(self._ledger.rows))
         touched = self._ledger.touched()
         if touched:
             # In the order of the key, so that two writers would wait for each other and never deadlock.
@@ -71,7 +69,3 @@ class Balances:
         accounts, assets = zip(*unknown, strict=True)
         for account, asset, available, held, sequence in await connection.fetch(_LOAD, entries.shard, accounts, assets):
             self._ledger.learn(account, asset, int(available), int(held), sequence)
-
-    async def _rows(self, entries: Slice) -> AsyncIterator[bytes]:
-        async for events in entries.turns():
-            yield self._ledger.rows(entries.shard, entries.first, entries.commands, events)

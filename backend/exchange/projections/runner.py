@@ -21,12 +21,12 @@ from exchange.storage.database import DatabaseUnreachable, connect, heed_cancell
 
 logger = logging.getLogger(__name__)
 
-SLICE_ENTRIES = 2_000
+SLICE_ENTRIES = 4_000
 # A slice of many entries costs less than many slices: after one, so much time brings more of them. Shorter when
 # somebody waits for the tables, and none for the first entry after a quiet time.
 GATHER_S, GATHER_WAITED_FOR_S = 0.1, 0.005
 # How often to look when nobody tells that the journal has grown (a runner in a process of its own).
-POLL_S = 0.25
+POLL_S = 0.4
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.1, 5.0
 STATEMENT_TIMEOUT_S = 60.0
 EMPTYING_TIMEOUT_S = 24 * 3600.0
@@ -37,6 +37,10 @@ SETTINGS = {
     "synchronous_commit": "off",
     # A plan kept from when a table was new and empty would scan it when it is large; planning costs less than one row.
     "plan_cache_mode": "force_custom_plan",
+    # Rows are looked up by their keys, whatever is believed of a table that nobody has analysed yet.
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_bitmapscan": "off",
     "jit": "off",
 }
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -10,6 +10,7 @@ import asyncpg
 from sqlalchemy import Table
 
 from engine.orders.rows import COPY_BEGIN, COPY_END
+from engine.orders.state import OrderState
 from engine.records import COMMAND_SIZE, EVENT_SIZE, EventKind
 from exchange.contracts.events import Event, read_events
 from exchange.contracts.transfers import Transfer, transfer_of
@@ -18,11 +19,10 @@ if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]  # generic in its stubs only
 else:
     Connection = asyncpg.Connection
-Item = TypeVar("Item")
+Run = TypeVar("Run", memoryview, list[OrderState])
 
-# An event costs compiled code well below a microsecond, and Python some 30: both keep the event loop for two
-# milliseconds at most.
-TURN_EVENTS, DECODED_TURN_EVENTS = 2_000, 64
+# An event costs well below a microsecond in C: so many keep the event loop for two milliseconds at most.
+TURN_EVENTS = 2_000
 _DEFINITIONS = frozenset(
     (EventKind.ASSET_DEFINED, EventKind.MARKET_DEFINED, EventKind.MARKET_CONFIGURED, EventKind.MODE_CHANGED)
 )
@@ -61,52 +61,42 @@ class Slice:
     commands: bytes  # one record each
     events: bytes  # the records of all of them, each with the sequence of the command that caused it
     trades: int = 0  # how many of the events are
-    rejected: list[tuple[bytes, Event]] = field(default_factory=list)  # with the refused command
+    rejected: int = 0
     definitions: list[tuple[bytes, Event]] = field(default_factory=list)  # of assets, and what markets became
     transfers: list[Transfer] = field(default_factory=list)
     fees: list[Event] = field(default_factory=list)  # accounts' shares were set
 
     def __post_init__(self) -> None:
         kinds = self.events[::EVENT_SIZE]
-        self.trades = kinds.count(EventKind.TRADED)
+        self.trades, self.rejected = kinds.count(EventKind.TRADED), kinds.count(EventKind.REJECTED)
         for found in _RARE_KIND.finditer(kinds):
             start = found.start() * EVENT_SIZE
             self._take_rare(*read_events(self.events[start : start + EVENT_SIZE]))
 
     def _take_rare(self, event: Event) -> None:
-        command = self.command_of(event)
+        start = (event.sequence - self.first) * COMMAND_SIZE
+        command = self.commands[start : start + COMMAND_SIZE]
         if event.kind in _DEFINITIONS:
             self.definitions.append((command, event))
-            return
-        if event.kind == EventKind.REJECTED:
-            self.rejected.append((command, event))
         elif event.kind == EventKind.FEES_SET:
             self.fees.append(event)
-        transfer = transfer_of(command, event)
-        if transfer is not None:
+        elif (transfer := transfer_of(command, event)) is not None:
             self.transfers.append(transfer)
 
-    def command_of(self, event: Event) -> bytes:
-        """The record of the command that caused an event."""
-        start = (event.sequence - self.first) * COMMAND_SIZE
-        return self.commands[start : start + COMMAND_SIZE]
-
-    async def turns(self, count: int = TURN_EVENTS) -> AsyncIterator[memoryview]:
-        """Yield the events in runs of at most ``count``, and let the event loop serve others in between."""
-        events = memoryview(self.events)
-        for start in range(0, len(events), count * EVENT_SIZE):
-            yield events[start : start + count * EVENT_SIZE]
-            await asyncio.sleep(0)
-
-    async def decoded(self) -> AsyncIterator[Iterator[Event]]:
-        """Yield runs of the events, read."""
-        async for turn in self.turns(DECODED_TURN_EVENTS):
-            yield read_events(turn)
+    async def turns(self) -> AsyncIterator[memoryview]:
+        """Yield the events in runs, and let the event loop serve others in between."""
+        async for events in in_turns(memoryview(self.events), TURN_EVENTS * EVENT_SIZE):
+            yield events
 
     async def rows(self, rows_of: Callable[[int, memoryview], bytes]) -> AsyncIterator[bytes]:
-        """Yield what the function makes of the shard and runs of the events."""
-        async for turn in self.turns():
-            yield rows_of(self.shard, turn)
+        """Yield what a function makes of the shard and runs of the events."""
+        async for events in self.turns():
+            yield rows_of(self.shard, events)
+
+    async def rows_with_commands(self, rows_of: Callable[[int, int, bytes, memoryview], bytes]) -> AsyncIterator[bytes]:
+        """As ``rows``; the function takes the first entry and the commands too."""
+        async for events in self.turns():
+            yield rows_of(self.shard, self.first, self.commands, events)
 
 
 async def read_slice(connection: Connection, shard: int, after: int, upto: int | None, limit: int) -> Slice | None:
@@ -127,10 +117,10 @@ async def read_slice(connection: Connection, shard: int, after: int, upto: int |
     return Slice(shard, first, last, b"".join([row[1] for row in rows]), b"".join([row[2] for row in rows]))
 
 
-async def in_turns(items: Sequence[Item]) -> AsyncIterator[Sequence[Item]]:
-    """Yield the items in short runs and let the event loop serve others in between."""
-    for start in range(0, len(items), DECODED_TURN_EVENTS):
-        yield items[start : start + DECODED_TURN_EVENTS]
+async def in_turns(items: Run, count: int) -> AsyncIterator[Run]:
+    """Yield a sequence in runs of at most ``count``, and let the event loop serve others in between."""
+    for start in range(0, len(items), count):
+        yield items[start : start + count]
         await asyncio.sleep(0)
 
 
@@ -145,12 +135,3 @@ async def _stream(made: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield begin + rows
         begin = b""
     yield begin + COPY_END
-
-
-NULL = "\\N"  # as COPY reads it
-_ESCAPED = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-
-
-def copy_text(text: str | None) -> str:
-    """Return a text or NULL as COPY reads it."""
-    return NULL if text is None else text.translate(_ESCAPED)
