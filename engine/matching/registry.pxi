@@ -270,11 +270,12 @@ cdef int transfer_reason(const State* s, const TransferCommand* command) noexcep
 cdef void transfer(State* s, const TransferCommand* command) noexcept nogil:
     cdef int reason = transfer_reason(s, command)
     cdef bint is_deposit = command.header.kind == DEPOSIT
-    cdef int64_t change = command.amount if is_deposit else -command.amount
+    cdef int64_t change
     cdef Event* event = emit(s, REJECTED if reason else DEPOSITED if is_deposit else WITHDRAWN, command.header.account)
     event.reason = reason
     event.asset = command.asset
     event.amount = command.amount
     if reason == NONE:
+        change = command.amount if is_deposit else -command.amount
         post(&s.ledger, balance_index(&s.ledger, command.header.account, command.asset), change, 0)
         post(&s.ledger, balance_index(&s.ledger, EXTERNAL_ACCOUNT, command.asset), -change, 0)

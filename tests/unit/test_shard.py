@@ -386,7 +386,7 @@ def test_a_market_has_at_most_a_thousand_trailing_orders(engine: EngineModule) -
 # Content is never an exception
 
 
-_EXTREMES = [0, 1, 2, 3, 4, 7, 8, 127, 255, 2**31, 2**32 - 1, 2**32, 2**62 - 1, 2**62, 2**63 - 1, 2**64 - 1]
+_EXTREMES = [0, 1, 2, 3, 4, 7, 8, 127, 255, 2**31, 2**32 - 1, 2**32, 2**62 - 1, 2**62, 2**63 - 1, 2**63, 2**64 - 1]
 _USUAL = [
     commands.define_asset(4, "DOGE"),
     commands.define_market(5, "DOGE/USD", 2, 1),
