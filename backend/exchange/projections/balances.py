@@ -2,7 +2,7 @@
 
 from engine.orders.ledger import Ledger
 from exchange.contracts.catalogue import Catalogue
-from exchange.projections.slice import Connection, Slice, copy_rows
+from exchange.projections.slice import TURN_ROWS, Connection, Slice, copy_rows, in_turns
 from exchange.storage.tables import balances, ledger_entries
 
 ENTRY_COLUMNS = (
@@ -44,9 +44,8 @@ class Balances:
         self._know_markets()
         await self._know(connection, entries)
         await copy_rows(connection, "ledger_entries", ENTRY_COLUMNS, entries.rows_with_commands(self._ledger.rows))
-        touched = self._ledger.touched()
-        if touched:
-            # In the order of the key, so that two writers would wait for each other and never deadlock.
+        # In the order of the key, so that two writers would wait for each other and never deadlock.
+        async for touched in in_turns(self._ledger.touched(), TURN_ROWS):
             accounts, assets, available, held, sequences = zip(*touched, strict=True)
             totals = [list(map(str, column)) for column in (available, held)]
             await connection.execute(_UPSERT, entries.shard, accounts, assets, *totals, sequences)

@@ -1,7 +1,7 @@
 """Projection `candles`: every minute of a market's trades. Longer intervals are made of minutes by the reader."""
 
 from engine.orders.tallies import Minutes
-from exchange.projections.slice import Connection, Slice
+from exchange.projections.slice import TURN_ROWS, Connection, Slice, in_turns
 from exchange.storage.tables import candles_1m
 
 _UPSERT = """
@@ -32,6 +32,7 @@ class Candles:
         minutes = Minutes()
         async for events in entries.turns():
             minutes.take(events)
-        *columns, volumes, amounts, trades = zip(*minutes.rows(), strict=True)
-        totals = [list(map(str, column)) for column in (volumes, amounts)]
-        await connection.execute(_UPSERT, entries.shard, *columns, *totals, trades)
+        async for rows in in_turns(minutes.rows(), TURN_ROWS):
+            *columns, volumes, amounts, trades = zip(*rows, strict=True)
+            totals = [list(map(str, column)) for column in (volumes, amounts)]
+            await connection.execute(_UPSERT, entries.shard, *columns, *totals, trades)

@@ -1,7 +1,7 @@
 """Projections `fees` and `volumes`: what accounts pay of the markets' fees, and the trading that may earn them less."""
 
 from engine.orders import tallies
-from exchange.projections.slice import Connection, Slice
+from exchange.projections.slice import TURN_ROWS, Connection, Slice, in_turns
 from exchange.storage.tables import account_fees, account_volumes
 
 _SET_FEES = """
@@ -49,6 +49,6 @@ class Volumes:
         volumes = tallies.Volumes()
         async for events in entries.turns():
             volumes.take(events)
-        if rows := volumes.rows():
+        async for rows in in_turns(volumes.rows(), TURN_ROWS):
             *keys, units, sequences = zip(*rows, strict=True)
             await connection.execute(_ADD_VOLUMES, entries.shard, *keys, list(map(str, units)), sequences)

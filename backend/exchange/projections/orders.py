@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 
-from engine.orders.followed import FollowedOrders
+from engine.orders.fold import OrderFold
 from engine.orders.rows import order_rows, rejection_rows
 from exchange.contracts.order_state import OrderState
 from exchange.projections.slice import TURN_EVENTS, Connection, ProjectionError, Slice, copy_rows, in_turns
@@ -35,37 +35,39 @@ class Orders:
     tables = (orders, rejections)
 
     def __init__(self) -> None:
-        # Knows live orders as the table has them: only the owner of the watermark changes it.
-        self._orders = FollowedOrders()
+        # Live orders as the table has them: only the owner of the watermark changes it.
+        self._known: dict[int, OrderState] = {}
 
     def forget(self) -> None:
-        self._orders.forget()
+        self._known.clear()
 
     async def write(self, connection: Connection, entries: Slice) -> None:
-        await self._know(connection, entries)
+        fold = OrderFold(self._known, entries.first, entries.commands)
+        await self._know(connection, entries, fold)
         async for events in entries.turns():
-            self._orders.take(entries.first, entries.commands, events)
-        changed = self._orders.changed()
-        if changed:
-            await _delete(connection, entries, [order.order_id for order in changed])
-        written = [*changed, *self._orders.accepted()]
+            fold.take(events)
+        async for changed in in_turns(list(fold.changed), TURN_EVENTS):
+            await _delete(connection, entries, changed)
+        written = [*fold.changed.values(), *fold.accepted.values()]
         if written:
             await copy_rows(connection, "orders", ORDER_COLUMNS, _order_rows(entries.shard, written))
         if entries.rejected:
             await copy_rows(connection, "rejections", REJECTION_COLUMNS, entries.rows_with_commands(rejection_rows))
-        self._orders.settle()
+        for order in written:
+            if not order.is_live:
+                del self._known[order.order_id]
 
-    async def _know(self, connection: Connection, entries: Slice) -> None:
+    async def _know(self, connection: Connection, entries: Slice, fold: OrderFold) -> None:
         """Have every order of an earlier slice that this one names."""
-        if len(self._orders) > KNOWN_ORDERS_MAX:
+        if len(self._known) > KNOWN_ORDERS_MAX:
             self.forget()
         unknown: set[int] = set()
         async for events in entries.turns():
-            unknown |= self._orders.unknown(entries.first, entries.commands, events)
+            unknown |= fold.unknown(events)
         if not unknown:
             return
         for row in await connection.fetch(_LOAD, entries.shard, unknown):
-            self._orders.learn(_state(row))
+            self._known[row["order_id"]] = _state(row)
             unknown.remove(row["order_id"])
         if unknown:
             what = f"change earlier orders, the table lacks {len(unknown)} of them, {min(unknown)} first"

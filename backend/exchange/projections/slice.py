@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]  # generic in its stubs only
 else:
     Connection = asyncpg.Connection
-Run = TypeVar("Run", memoryview, list[OrderState])
+Run = TypeVar("Run", memoryview, list[OrderState], list[int], list[tuple[int, ...]])
 
 # An event costs well below a microsecond in C: so many keep the event loop for two milliseconds at most.
 TURN_EVENTS = 2_000
+TURN_ROWS = 500  # that Python reads, or gives to a statement
 _DEFINITIONS = frozenset(
     (EventKind.ASSET_DEFINED, EventKind.MARKET_DEFINED, EventKind.MARKET_CONFIGURED, EventKind.MODE_CHANGED)
 )
@@ -66,12 +67,14 @@ class Slice:
     transfers: list[Transfer] = field(default_factory=list)
     fees: list[Event] = field(default_factory=list)  # accounts' shares were set
 
-    def __post_init__(self) -> None:
+    async def look(self) -> None:
+        """Count the trades and refusals, and read what is rare."""
         kinds = self.events[::EVENT_SIZE]
         self.trades, self.rejected = kinds.count(EventKind.TRADED), kinds.count(EventKind.REJECTED)
-        for found in _RARE_KIND.finditer(kinds):
-            start = found.start() * EVENT_SIZE
-            self._take_rare(*read_events(self.events[start : start + EVENT_SIZE]))
+        rare = [found.start() * EVENT_SIZE for found in _RARE_KIND.finditer(kinds)]
+        async for run in in_turns(rare, TURN_ROWS):
+            for at in run:
+                self._take_rare(*read_events(self.events[at : at + EVENT_SIZE]))
 
     def _take_rare(self, event: Event) -> None:
         start = (event.sequence - self.first) * COMMAND_SIZE
@@ -114,7 +117,9 @@ async def read_slice(connection: Connection, shard: int, after: int, upto: int |
     first, last = after + 1, rows[-1]["sequence"]
     if last - after != len(rows):
         raise ProjectionError(f"the journal of shard {shard} has a gap between entries {first} and {last}")
-    return Slice(shard, first, last, b"".join([row[1] for row in rows]), b"".join([row[2] for row in rows]))
+    entries = Slice(shard, first, last, b"".join([row[1] for row in rows]), b"".join([row[2] for row in rows]))
+    await entries.look()
+    return entries
 
 
 async def in_turns(items: Run, count: int) -> AsyncIterator[Run]:
