@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.matching import Shard
-from engine.records import EVENT_SIZE, EventKind
+from engine.records import COMMAND_SIZE, EVENT_SIZE, EventKind
 from exchange.contracts.catalogue import Catalogue
 from exchange.contracts.commands import CLIENT_ORDER_ID
 from exchange.contracts.events import Event, read_events, write_event
@@ -74,7 +74,7 @@ def _agree_on_market(live: Live, number: int, slow: SlowMarket) -> None:
         (side, list(levels.items())) for side, levels in slow.levels.items()
     ]
     for side, levels in market.levels.items():
-        levels._check()  # the sorted list is of the same prices as the dictionary
+        assert list(levels) == sorted(dict.keys(levels)), "what is sorted is what is there"
         assert market.depth(side, 3) == sorted(levels.items(), reverse=side == 1)[:3]
     assert live.latest_trades(number) == list(slow.latest_trades)
     assert _minutes(market.minutes) == _minutes(slow.minutes)
@@ -142,20 +142,43 @@ def _with_an_ascii_name(command: bytes) -> bytes:
     return command[: CLIENT_ORDER_ID.start] + name + command[CLIENT_ORDER_ID.stop :]
 
 
-def test_volumes_are_exact_beyond_64_bits() -> None:
-    lots, nothing = 2**62 - 1, Event(*[0] * 24)
-    live, slow = Live(Catalogue()), SlowLive(Catalogue(), ENDED_MAX)
+def _trade_at(number: int, timestamp_ns: int, lots: int = 1) -> Entry:
+    """An entry in which two orders come and trade with each other."""
+    event = Event(*[0] * 24)._replace(market=1, price_ticks=number, quantity_lots=lots, timestamp_ns=timestamp_ns)
+    buy, sell = (event._replace(kind=EventKind.ACCEPTED, order_id=number + at, side=at, account=at) for at in (1, 2))
+    names = {"order_id": number + 1, "maker_order_id": number + 2, "account": 1, "maker_account": 2, "side": 1}
+    trade = event._replace(kind=EventKind.TRADED, trade_id=number, **names)
+    return Entry(number, bytes(COMMAND_SIZE), b"".join(map(write_event, (buy, sell, trade))))
+
+
+def _with_a_market() -> tuple[Live, SlowLive]:
+    both = Live(Catalogue()), SlowLive(Catalogue(), ENDED_MAX)
     defined = Sequencer().stamp(*DEFINITIONS)
     entries = split_entries(split_commands(defined), Shard().apply(defined))
-    for number in range(10, 50, 10):
-        accepted = nothing._replace(kind=EventKind.ACCEPTED, market=1, price_ticks=5, quantity_lots=lots)
-        trade = nothing._replace(kind=EventKind.TRADED, market=1, price_ticks=5, quantity_lots=lots, trade_id=number)
-        buy, sell = (accepted._replace(order_id=number + side, side=side, account=side) for side in (1, 2))
-        traded = trade._replace(order_id=number + 1, maker_order_id=number + 2, account=1, maker_account=2, side=1)
-        entries += [Entry(number, bytes(144), b"".join(map(write_event, (buy, sell, traded))))]
+    for one in both:
+        one.apply(entries)
+    return both
+
+
+def test_volumes_are_exact_beyond_64_bits() -> None:
+    live, slow = _with_a_market()
+    entries = [_trade_at(number, 0, 2**62 - 1) for number in range(10, 50, 10)]
     _agree_on_changes(live.apply(entries), slow.apply(entries))
     _agree(live, slow)
-    assert live.ticker(1).volume_24h_lots == 4 * lots > 2**63
+    assert live.ticker(1).volume_24h_lots == 4 * (2**62 - 1) > 2**63
+
+
+_DAY_NS = live_module.DAY_MINUTES * live_module.MINUTE_NS
+
+
+@given(st.lists(st.sampled_from([0, 1, _DAY_NS // 2, _DAY_NS]) | st.integers(-_DAY_NS, 3 * _DAY_NS), max_size=30))
+def test_minutes_are_those_of_the_last_24_hours(times: list[int]) -> None:
+    live, slow = _with_a_market()
+    for number, at in enumerate(times, 1):
+        timestamp_ns = at - at % live_module.MINUTE_NS * (number % 2)  # every other one when a minute begins
+        entries = [_trade_at(10 * number, timestamp_ns)]
+        _agree_on_changes(live.apply(entries), slow.apply(entries))
+        _agree(live, slow)
 
 
 @pytest.mark.parametrize("size", [1, EVENT_SIZE - 1, EVENT_SIZE + 1])
