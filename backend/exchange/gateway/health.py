@@ -17,7 +17,7 @@ from exchange.gateway.dependencies import CurrentExchange
 router = APIRouter(tags=["operation"])
 PART_TIMEOUT_S = 1.0
 REMEMBERED_S = 1.0  # however often it is asked, the parts are asked once a second
-PROJECTION_LAG_DEGRADED = 10_000  # commands: some seconds of full load
+PROJECTION_LAG_DEGRADED = 30_000  # commands: some seconds of full load
 
 
 class HealthCheck:

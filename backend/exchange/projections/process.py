@@ -13,6 +13,8 @@ import logging
 import os
 import sys
 
+import uvloop
+
 from exchange.observability.garbage import calm_garbage_collection
 from exchange.observability.logging import configure_logging
 from exchange.projections.runner import ProjectionRunner
@@ -133,7 +135,7 @@ def main() -> None:
     os.nice(NICENESS)
     calm_garbage_collection()
     try:
-        asyncio.run(follow(os.environ.pop(DSN_VARIABLE), int(sys.argv[1])))
+        uvloop.run(follow(os.environ.pop(DSN_VARIABLE), int(sys.argv[1])))
     except KeyboardInterrupt:
         pass
     except BrokenPipeError:

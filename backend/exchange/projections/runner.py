@@ -21,12 +21,12 @@ from exchange.storage.database import DatabaseUnreachable, connect, heed_cancell
 
 logger = logging.getLogger(__name__)
 
-SLICE_ENTRIES = 4_000
+SLICE_ENTRIES = 6_000
 # A slice of many entries costs less than many slices: after one, so much time brings more of them. Shorter when
 # somebody waits for the tables, and none for the first entry after a quiet time.
 GATHER_S, GATHER_WAITED_FOR_S = 0.1, 0.005
 # How often to look when nobody tells that the journal has grown (a runner in a process of its own).
-POLL_S = 0.4
+POLL_S = 0.5
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.1, 5.0
 STATEMENT_TIMEOUT_S = 60.0
 EMPTYING_TIMEOUT_S = 24 * 3600.0
