@@ -210,6 +210,7 @@ async def test_the_metrics_have_the_names_and_labels_that_monitoring_asks_for(
         await ask(client, "GET", "/api/v1/markets/BTC-USD")
         await ask(client, "GET", "/api/v1/markets/NO-SUCH")
         await ask(client, "GET", "/secret/path/1234.php")
+        await exchange.caught_up(exchange.corridor.sequence)
         _, page, headers = await ask(client, "GET", "/metrics")
     assert headers["content-type"].startswith("text/plain")
     samples: dict[str, list[Any]] = {}
