@@ -12,10 +12,10 @@ from engine.orders.buffers cimport records_of
 cdef int64_t MINUTE_NS = 60 * <int64_t>1000000000
 
 
-cdef inline int64_t floored(int64_t timestamp_ns, int64_t length_ns) noexcept nogil:
+cdef inline int128_t floored(int64_t timestamp_ns, int64_t length_ns) noexcept nogil:
     """The start of the minute or day that a time is in, before 1970 too."""
     cdef int64_t rest = timestamp_ns % length_ns  # of C: negative for a negative time
-    return timestamp_ns - rest - (length_ns if rest < 0 else 0)
+    return <int128_t>timestamp_ns - rest - (length_ns if rest < 0 else 0)
 
 
 @cython.final
@@ -23,7 +23,7 @@ cdef class Minute:
     """The trades of a market within a minute."""
 
     cdef uint32_t market
-    cdef int64_t opened_ns
+    cdef int128_t opened_ns
     cdef int64_t open_ticks
     cdef int64_t high_ticks
     cdef int64_t low_ticks
@@ -56,7 +56,7 @@ cdef class Minutes:
                 self._of(&records[at]).take(&records[at])
 
     cdef Minute _of(self, const Event* trade):
-        cdef int64_t opened_ns = floored(trade.timestamp_ns, MINUTE_NS)
+        cdef int128_t opened_ns = floored(trade.timestamp_ns, MINUTE_NS)
         cdef Minute minute = self._latest
         if minute is not None and minute.market == trade.market and minute.opened_ns == opened_ns:
             return minute
