@@ -3,8 +3,8 @@
 Requests go into the server's own protocol as bytes and answers come out as bytes; in place of Postgres there is a
 connection that forgets. So figures repeat, and a test can hold the count of calls an order makes (test_order_path.py).
 
-    python -m tests.performance.order_path            CPU time of an order
-    python -m tests.performance.order_path --profile  cProfile of it
+    python -m tests.performance.order_path                    CPU time of an order, by each way in
+    python -m tests.performance.order_path batch --profile    cProfile of one
 """
 
 import argparse
@@ -12,13 +12,15 @@ import asyncio
 import cProfile
 import gc
 import pstats
+import random
 import statistics
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, NoReturn, cast
 
 import uvloop
@@ -30,14 +32,25 @@ from exchange.gateway.hub import Hub
 from exchange.gateway.tokens import issue_access_token
 from exchange.main import RunningExchange, Server, build_app
 from exchange.settings import Settings
-from exchange.simulation.load import LoadSettings, MakeRequest, OrderMix, answer_length, order_requests
+from exchange.simulation.load import LoadSettings, MakeRequest, OrderMix, Requests, answer_length, order_requests
+from exchange.simulation.stream_load import place_frame, text_frame
 from exchange.storage.database import Database
 from exchange.storage.journal import JournalLeader
 
 SECRET = "nothing-but-the-benchmark-uses-these-bytes"
 FUNDS = 10**17
 NEVER = 2**62
-CREATED = b"HTTP/1.1 201 Created"
+CREATED, PLACED = b"HTTP/1.1 201 Created", b'"status":201'
+ORDERS_URL = "http://127.0.0.1:8080/api/v1/orders"
+BATCH = 50  # orders of a batch
+UNDERWAY = 100  # orders of a connection that is pipelined
+PIPELINES = 16
+UPGRADE = (
+    b"GET /ws/v1 HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+#: Budgets that nothing here uses up.
+ENVIRON = {"EXCHANGE_REQUESTS_PER_S": "1000000", "EXCHANGE_CANCELS_PER_S": "1000000"}
 
 
 class ForgetfulPostgres:
@@ -141,6 +154,21 @@ class Wire(asyncio.Transport):
     def resume_reading(self) -> None: ...
 
 
+class StreamWire(Wire):
+    """The same for a WebSocket: whatever is written goes to ``on_answer`` as it comes."""
+
+    def write(self, data: Any) -> None:
+        self._on_answer(data)
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = cast(asyncio.Protocol, protocol)  # that of the WebSocket, once it is one
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
 @dataclass
 class Scene:
     """An exchange that takes orders, and the connections into it."""
@@ -148,33 +176,42 @@ class Scene:
     exchange: RunningExchange
     server: Server
     tokens: list[str] = field(default_factory=list)
+    on_close: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     def connect(self, on_answer: Callable[[bytes], None]) -> asyncio.Protocol:
         """A connection as uvicorn would make it."""
+        return self._connect(Wire(on_answer))
+
+    def _connect(self, wire: Wire) -> asyncio.Protocol:
         config = self.server.config
         make_protocol = cast(Callable[..., asyncio.Protocol], config.http_protocol_class)
         protocol = make_protocol(config=config, server_state=self.server.server_state, app_state={})
-        protocol.connection_made(Wire(on_answer))
+        protocol.connection_made(wire)
         return protocol
 
-    def requests(self, *, crossing: int = 25, client_ids: bool = False) -> list[MakeRequest]:
-        """What each connection sends, one order after the other: as `exchange load` makes them."""
-        mix = OrderMix(5_000_000, 2, crossing_percent=crossing, client_ids=client_ids)
-        target = LoadSettings("http://127.0.0.1:8080/api/v1/orders", len(self.tokens), 1)
-        return list(order_requests(target, mix, "BTC/USD", self.tokens, f"run-{time.time_ns()}", 1))
+    def requests(self, *, client_ids: bool = False, batch: int = 1) -> list[MakeRequest]:
+        """What each connection sends, one request after the other: as `exchange load` makes them."""
+        target = LoadSettings(ORDERS_URL if batch == 1 else f"{ORDERS_URL}/batch", len(self.tokens), 1)
+        return list(order_requests(target, _mix(client_ids), "BTC/USD", self.tokens, _run(), 1, batch))
 
-    async def run(self, requests: Sequence[MakeRequest], orders: int) -> Counter[bytes]:
-        """Send so many orders, each connection one after the answer to the one before; count the status lines."""
+    async def run(self, requests: Sequence[MakeRequest], number: int) -> Counter[bytes]:
+        """Send so many requests, each connection one after the answer to the one before.
+
+        Count the status lines, and the orders of batches that were placed.
+        """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         statuses: Counter[bytes] = Counter()
-        left, answered = orders - len(requests), 0
+        left, answered = number - len(requests), 0
 
         def begin(make_request: MakeRequest) -> None:
             def on_answer(answer: bytes) -> None:
                 nonlocal left, answered
-                statuses[answer[: answer.index(b"\r\n")]] += 1
+                line = answer[: answer.index(b"\r\n")]
+                statuses[line] += 1
+                if line != CREATED:
+                    statuses[PLACED] += answer.count(PLACED)
                 answered += 1
-                if answered == orders:
+                if answered == number:
                     done.set_result(None)
                 elif left > 0:
                     left -= 1
@@ -189,13 +226,110 @@ class Scene:
         await done
         return statuses
 
+    async def open_pipelines(self, *, client_ids: bool = False) -> "Pipelines":
+        """Connections to the WebSocket, signed in, that keep orders under way."""
+        opened = Pipelines()
+        self.on_close.append(opened.close)
+        for number, token in enumerate(self.tokens[:PIPELINES]):
+            rng = random.Random(number)
+            bodies = _mix(client_ids).bodies("BTC/USD", f"{_run()}-{number}-", rng, 2_000)
+            pipeline = Pipeline(Requests([place_frame(body) for body in bodies], rng), opened)
+            wire = StreamWire(pipeline.take)
+            self._connect(wire).data_received(UPGRADE)
+            await pipeline.next_answer()
+            pipeline.protocol = wire.protocol
+            wire.protocol.data_received(text_frame(b'{"op":"authenticate","token":"%b"}' % token.encode()))
+            await pipeline.next_answer()
+            opened.pipelines.append(pipeline)
+        return opened
+
+
+class Pipelines:
+    """Connections to the WebSocket under load, and what is to be sent over them."""
+
+    def __init__(self) -> None:
+        self.pipelines: list[Pipeline] = []
+        self.left = self.unanswered = self.placed = 0
+        self.done = asyncio.Event()
+
+    async def run(self, orders: int) -> int:
+        """Send so many orders, UNDERWAY of each connection at once; return how many were placed."""
+        self.left = self.unanswered = orders
+        self.placed = 0
+        self.done.clear()
+        for pipeline in self.pipelines:
+            pipeline.send(UNDERWAY)
+        await self.done.wait()
+        return self.placed
+
+    async def close(self) -> None:
+        """End the connections, and wait until the server has noticed."""
+        for pipeline in self.pipelines:
+            pipeline.protocol.connection_lost(None)
+        tasks = {task for pipeline in self.pipelines for task in cast(Any, pipeline.protocol).tasks}
+        await asyncio.wait(tasks)
+
+
+class Pipeline:
+    """One of them: what is answered in one write is followed by so many orders in one read of the server's."""
+
+    protocol: asyncio.Protocol
+
+    def __init__(self, make_frame: MakeRequest, all_of_them: Pipelines) -> None:
+        self._make_frame = make_frame
+        self._all = all_of_them
+        self._is_open = False
+        self._answers: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def next_answer(self) -> None:
+        """Wait until it is open, and signed in."""
+        answer = await self._answers.get()
+        self._is_open = b'"authenticate"' in answer
+
+    def send(self, orders: int) -> None:
+        """Send so many orders, as far as there is something left to send."""
+        orders = min(orders, self._all.left)
+        self._all.left -= orders
+        if orders:
+            make_frame = self._make_frame
+            self.protocol.data_received(b"".join([make_frame() for _ in range(orders)]))
+
+    def take(self, frames: bytes) -> None:
+        """Take what the server writes."""
+        if not self._is_open:
+            self._answers.put_nowait(frames)
+            return
+        answered = frames.count(b'"type":"ack"') + frames.count(b'"type":"error"')
+        if not answered:
+            return
+        self._all.placed += frames.count(PLACED)
+        self._all.unanswered -= answered
+        if not self._all.unanswered:
+            self._all.done.set()
+        asyncio.get_running_loop().call_soon(self.send, answered)
+
+
+def _mix(client_ids: bool) -> OrderMix:
+    return OrderMix(5_000_000, 2, crossing_percent=25, client_ids=client_ids)
+
+
+_runs = count(1)
+
+
+def _run() -> str:
+    """What client order ids begin with, so that none is used twice."""
+    return f"run-{next(_runs)}"
+
 
 @asynccontextmanager
 async def scene(accounts: int = 32) -> AsyncIterator[Scene]:
     """An exchange that leads over a journal that forgets, and funded accounts."""
     settings = Settings.load(
-        {"JWT_SECRET": SECRET, "EXCHANGE_FRONTEND_DIR": "/nonexistent", "DATABASE_URL": "postgresql://nobody@/nowhere"}
-    )
+        {
+            "JWT_SECRET": SECRET, "EXCHANGE_FRONTEND_DIR": "/nonexistent",
+            "DATABASE_URL": "postgresql://nobody@/nowhere", **ENVIRON,
+        }
+    )  # fmt: skip
     engine = create_async_engine("postgresql+asyncpg://", async_creator=_nothing)
     corridor = Corridor(ForgetfulStore(), NoTables())
     hub = Hub(corridor.catalogue, corridor.live)
@@ -217,38 +351,69 @@ async def scene(accounts: int = 32) -> AsyncIterator[Scene]:
     try:
         yield made
     finally:
+        for close in made.on_close:
+            await close()
         leading.cancel()
         await asyncio.gather(leading, return_exceptions=True)
         await engine.dispose()
 
 
-async def measure(rounds: int, orders: int, profile: bool, client_ids: bool) -> None:
+#: Places so many orders; asserts that they were placed.
+Way = Callable[[int], Awaitable[None]]
+
+
+async def way_in(made: Scene, name: str, client_ids: bool) -> Way:
+    """One of WAYS."""
+    if name == "pipelined":
+        pipelines = await made.open_pipelines(client_ids=client_ids)
+
+        async def pipelined(orders: int) -> None:
+            assert await pipelines.run(orders) == orders
+
+        return pipelined
+    batch = BATCH if name == "batch" else 1
+    requests = made.requests(client_ids=client_ids, batch=batch)
+
+    async def asked(orders: int) -> None:
+        statuses = await made.run(requests, orders // batch)
+        assert statuses[CREATED if batch == 1 else PLACED] == orders, statuses
+
+    return asked
+
+
+WAYS = ("alone", "batch", "pipelined")
+
+
+async def measure(names: Sequence[str], rounds: int, orders: int, profile: bool, client_ids: bool) -> None:
     async with scene() as made:
-        requests = made.requests(client_ids=client_ids)
-        await made.run(requests, 5_000)
+        ways = {name: await way_in(made, name, client_ids) for name in names}
+        for way in ways.values():
+            await way(5_000)
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 50, 100)
         profiler = cProfile.Profile()
-        spent_us = []
+        spent_us: dict[str, list[float]] = {name: [] for name in names}
         for _ in range(rounds):
-            if profile:
-                profiler.enable()
-            started_ns = time.process_time_ns()
-            statuses = await made.run(requests, orders)
-            spent_us.append((time.process_time_ns() - started_ns) / orders / 1000)
-            profiler.disable()
-            assert set(statuses) == {CREATED}, statuses
-        print(f"least {min(spent_us):.1f}, median {statistics.median(spent_us):.1f} us an order")
+            for name, way in ways.items():
+                if profile:
+                    profiler.enable()
+                started_ns = time.process_time_ns()
+                await way(orders)
+                spent_us[name].append((time.process_time_ns() - started_ns) / orders / 1000)
+                profiler.disable()
+        for name, spent in spent_us.items():
+            print(f"{name:9}  least {min(spent):.1f}, median {statistics.median(spent):.1f} us an order")
         if profile:
             pstats.Stats(profiler).sort_stats("tottime").print_stats(60)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--orders", type=int, default=2_000, help="of a round")
+    parser.add_argument("ways", nargs="*", default=WAYS, help=f"of {', '.join(WAYS)}; by default all")
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--orders", type=int, default=3_200, help="of a round")
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--client-ids", action="store_true")
     options = parser.parse_args()
-    uvloop.run(measure(options.rounds, options.orders, options.profile, options.client_ids))
+    uvloop.run(measure(options.ways, options.rounds, options.orders, options.profile, options.client_ids))
