@@ -13,6 +13,7 @@ import uvicorn
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 
+from engine.orders.batches import Answer, deliver, fail
 from engine.records import MarketState
 from exchange.contracts import commands, events
 from exchange.contracts.catalogue import Catalogue
@@ -57,6 +58,7 @@ class LocalCorridor:
     sequence: int = 0
     now_ns: int | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    submitting: set["asyncio.Future[None]"] = field(default_factory=set)
     told_of: dict[int, int] = field(default_factory=dict)
     client_orders: ClientOrders = field(default_factory=lambda: ClientOrders(_find_nothing, lambda: 0))
 
@@ -79,36 +81,41 @@ class LocalCorridor:
 
     async def begin(self, command: bytearray, account: int, client_order_id: str | None) -> Placing:
         if client_order_id is None:
-            return Placing(self._submit_now(command))
+            return self._submit_now(command)
         return await self.client_orders.begin((account, client_order_id), command, self._submit_now)
 
     def begin_now(self, command: bytearray, account: int, client_order_id: str | None) -> Placing | None:
         if client_order_id is None:
-            return Placing(self._submit_now(command))
+            return self._submit_now(command)
         return self.client_orders.begin_now((account, client_order_id), command, self._submit_now)
 
     async def begin_all(
         self, account: int, requests: Sequence[tuple[bytearray, str | None]], *, linked: bool = False
     ) -> list[Placing]:
-        def submit(batch: Sequence[bytearray]) -> "list[asyncio.Future[Entry]]":
-            answers: list[asyncio.Future[Entry]] = []
+        def submit(batch: Sequence[bytearray]) -> list[Answer[Entry]]:
+            answers: list[Answer[Entry]] = []
             for command in batch:
-                before = answers[-1] if linked and answers else None
-                answers.append(self._submit_now(command) if before is None else self._submit_linked(command, before))
+                answers.append(self._submit_now(command, answers[-1] if linked and answers else None))
             return answers
 
         keyed = [(None if name is None else (account, name), command) for command, name in requests]
         return await self.client_orders.begin_all(keyed, submit, linked=linked)
 
-    def _submit_now(self, command: bytearray) -> "asyncio.Future[Entry]":
-        return asyncio.ensure_future(self.submit(command))
+    def _submit_now(self, command: bytearray, before: Answer[Entry] | None = None) -> Answer[Entry]:
+        answer: Answer[Entry] = Answer(command)
 
-    def _submit_linked(self, command: bytearray, before: "asyncio.Future[Entry]") -> "asyncio.Future[Entry]":
-        async def submit() -> Entry:
-            commands.link(command, (await before).sequence)
-            return await self.submit(command)
+        async def submit() -> None:
+            try:
+                if before is not None:
+                    commands.link(command, (await before).sequence)
+                deliver([answer], [await self.submit(command)])
+            except Exception as error:
+                fail([answer], error)
 
-        return asyncio.ensure_future(submit())
+        task = asyncio.ensure_future(submit())
+        self.submitting.add(task)
+        task.add_done_callback(self.submitting.discard)
+        return answer
 
     async def barrier(self) -> int:
         async with self.turn:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from engine.orders.batches import Answer, deliver, fail
 from engine.orders.seen import BloomFilter
 from engine.records import CommandKind, Contingency, Reason, SelfTrade
 from exchange.contracts import commands
@@ -34,13 +35,13 @@ class Tables:
 
 
 class Submitter:
-    """Hands out futures and answers them when told."""
+    """Hands out answers, and gives them when told."""
 
     def __init__(self) -> None:
-        self.taken: list[tuple[bytearray, asyncio.Future[Entry]]] = []
+        self.taken: list[tuple[bytearray, Answer[Entry]]] = []
 
-    def __call__(self, command: bytearray) -> "asyncio.Future[Entry]":
-        answer: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
+    def __call__(self, command: bytearray) -> Answer[Entry]:
+        answer: Answer[Entry] = Answer(command)
         self.taken.append((command, answer))
         return answer
 
@@ -48,7 +49,7 @@ class Submitter:
         for number, (command, answer) in enumerate(self.taken, start=1):
             if not answer.done():
                 commands.stamp(command, number, number)
-                answer.set_result(Entry(number, bytes(command), b""))
+                deliver([answer], [Entry(number, bytes(command), b"")])
 
 
 async def placed(known: ClientOrders, key: Key, command: bytearray, submit: Submit) -> Result:
@@ -123,7 +124,7 @@ async def test_a_new_id_asks_the_tables_nothing(known: ClientOrders, tables: Tab
 
 
 async def test_an_order_that_was_not_taken_may_be_sent_again(known: ClientOrders) -> None:
-    def refuse_all(command: bytearray) -> "asyncio.Future[Entry]":
+    def refuse_all(command: bytearray) -> Answer[Entry]:
         raise refuse(EdgeReason.OVERLOADED, "full")
 
     with pytest.raises(Refused):
@@ -139,7 +140,7 @@ async def test_a_failed_answer_is_forgotten(known: ClientOrders) -> None:
     submit = Submitter()
     first = asyncio.create_task(placed(known, (2, "id"), order(), submit))
     await asyncio.sleep(0.01)
-    submit.taken[0][1].set_exception(refuse(EdgeReason.OUTCOME_UNKNOWN, "lost"))
+    fail([submit.taken[0][1]], refuse(EdgeReason.OUTCOME_UNKNOWN, "lost"))
     with pytest.raises(Refused):
         await first
     again = asyncio.create_task(placed(known, (2, "id"), order(), submit))
@@ -193,7 +194,7 @@ def test_the_filter_forgets_nothing_and_rarely_errs() -> None:
 class Together(Submitter):
     """Takes several in one call."""
 
-    def all(self, batch: Sequence[bytearray]) -> "list[asyncio.Future[Entry]]":
+    def all(self, batch: Sequence[bytearray]) -> list[Answer[Entry]]:
         return [self(command) for command in batch]
 
 
@@ -266,7 +267,7 @@ async def test_a_list_was_placed_as_a_whole_or_is_refused(known: ClientOrders) -
 
 
 async def test_what_cannot_be_submitted_together_is_refused_as_one_and_forgotten(known: ClientOrders) -> None:
-    def refuse_all(batch: Sequence[bytearray]) -> "list[asyncio.Future[Entry]]":
+    def refuse_all(batch: Sequence[bytearray]) -> list[Answer[Entry]]:
         raise refuse(EdgeReason.OVERLOADED, "full")
 
     with pytest.raises(Refused):
@@ -310,7 +311,7 @@ async def test_of_several_whose_first_answer_was_lost_the_tables_are_asked(known
     lost = asyncio.create_task(results_of(known, [named("a"), named("b")], submit))
     await asyncio.sleep(0.01)
     for _, answer in submit.taken:
-        answer.set_exception(refuse(EdgeReason.OUTCOME_UNKNOWN, "lost"))
+        fail([answer], refuse(EdgeReason.OUTCOME_UNKNOWN, "lost"))
     assert {refused.refusal.reason for refused in await lost} == {EdgeReason.OUTCOME_UNKNOWN}  # type: ignore[union-attr]
     command = named("a")[1]
     commands.stamp(command, 5, 5)

@@ -233,7 +233,7 @@ async def test_time_never_goes_back(scene: Scene) -> None:
 
 async def test_a_caller_that_went_away_stops_nobody(scene: Scene) -> None:
     scene.journal.gate.clear()
-    gone, other = (scene.writer.submit(commands.deposit(2, USD, 1)) for _ in range(2))
+    gone, other = (asyncio.ensure_future(scene.writer.submit(commands.deposit(2, USD, 1))) for _ in range(2))
     await scene.settle()
     gone.cancel()
     scene.journal.gate.set()

@@ -10,7 +10,9 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
+from engine.orders.batches import Answer
 from engine.orders.seen import BloomFilter
 from engine.records import CommandKind, Contingency, Reason
 from exchange.contracts import commands
@@ -28,8 +30,8 @@ _TRANSFERS = frozenset((CommandKind.DEPOSIT, CommandKind.WITHDRAW))
 Key = tuple[int, str]  # account, client order id or the key of a transfer
 Request = tuple[Key | None, bytearray]  # None: an order without an id is new every time
 Result = tuple[Entry, bool]  # whether an earlier request with the same id had it
-Submit = Callable[[bytearray], "asyncio.Future[Entry]"]
-SubmitTogether = Callable[[Sequence[bytearray]], "list[asyncio.Future[Entry]]"]
+Submit = Callable[[bytearray], Answer[Entry]]
+SubmitTogether = Callable[[Sequence[bytearray]], list[Answer[Entry]]]
 
 
 def new_filter() -> BloomFilter:
@@ -37,39 +39,43 @@ def new_filter() -> BloomFilter:
     return BloomFilter(FILTER_BITS, FILTER_HASHES)
 
 
-class Placing:
+class Placing(Protocol):
     """A request that is decided: its command is in the inbox, or it repeats an earlier one."""
+
+    async def result(self) -> Result:
+        """Return (entry, whether an earlier request with the same id had it) once it is durable. Raises Refused."""
+
+    def then(self, call: "Callable[[Placing], None]") -> None:
+        """Call when ``taken`` has something to give, in the order of the commands."""
+
+    def taken(self) -> Result:
+        """Do what ``result`` does, where it is known already."""
+
+
+class Repeated:
+    """A request that repeats an earlier one, whose ``answer`` it gets."""
 
     __slots__ = ("_answer", "_command", "_key")
 
-    def __init__(
-        self, answer: "asyncio.Future[Entry]", key: Key | None = None, command: bytearray | None = None
-    ) -> None:
-        """``key`` and ``command`` of a request that repeats the one whose ``answer`` it gets."""
+    def __init__(self, answer: Answer[Entry], key: Key, command: bytearray) -> None:
         self._answer = answer
         self._key = key
         self._command = command
 
     async def result(self) -> Result:
-        """Return (entry, whether an earlier request with the same id had it) once it is durable.
+        """Return (entry, True) once it is durable.
 
         Raises Refused CLIENT_ORDER_ID_REUSED, of a transfer REFERENCE_REUSED, where the earlier one asked for something
         else, and as ``Writer.submit``.
         """
-        if not self._answer.done():
-            # Others may wait for the same answer: whoever goes away does not take it along.
-            await asyncio.shield(self._answer)
+        await self._answer.wait()
         return self.taken()
 
-    def then(self, call: "Callable[[Placing], None]") -> None:
-        """Call when ``taken`` has something to give, in the order of the commands."""
-        self._answer.add_done_callback(lambda _: call(self))
+    def then(self, call: Callable[[Placing], None]) -> None:
+        self._answer.then(lambda _: call(self))
 
     def taken(self) -> Result:
-        """Do what ``result`` does, where it is known already."""
-        entry = self._answer.result()
-        if self._key is None or self._command is None:
-            return entry, False
+        entry, _ = self._answer.taken()
         return _same_or_refuse(self._key, self._command, entry), True
 
 
@@ -84,7 +90,7 @@ class ClientOrders:
         self._find = find
         self._projected = projected
         self._lookups: set[asyncio.Future[None]] = set()  # requests that ask the tables and are not submitted yet
-        self._recent: OrderedDict[Key, asyncio.Future[Entry]] = OrderedDict()
+        self._recent: OrderedDict[Key, Answer[Entry]] = OrderedDict()
         self._seen = new_filter()
 
     async def load(self, ids: AsyncIterator[Key]) -> None:
@@ -99,9 +105,7 @@ class ClientOrders:
         for entry in entries:
             key = _key_of(entry.command)
             if key is not None:
-                answer: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
-                answer.set_result(entry)
-                self._remember(key, answer)
+                self._remember(key, Answer.of(entry))
 
     async def begin(self, key: Key, command: bytearray, submit: Submit) -> Placing:
         """Submit the command, unless its id was there before; return as soon as that is decided."""
@@ -111,21 +115,21 @@ class ClientOrders:
         with self._looking():
             entry = await self._find(*key)
         if entry is not None:
-            return Placing(_answered(entry), key, command)
+            return Repeated(Answer.of(entry), key, command)
         earlier = self._of_a_moment_ago(key)  # another request may have come in while we looked
-        return self._submit(key, command, submit) if earlier is None else Placing(earlier, key, command)
+        return self._submit(key, command, submit) if earlier is None else Repeated(earlier, key, command)
 
     def begin_now(self, key: Key, command: bytearray, submit: Submit) -> Placing | None:
         """Do the same at once; None where the tables have to be asked first."""
         earlier = self._of_a_moment_ago(key)
         if earlier is not None:
-            return Placing(earlier, key, command)
+            return Repeated(earlier, key, command)
         return None if key in self._seen else self._submit(key, command, submit)
 
-    def _submit(self, key: Key, command: bytearray, submit: Submit) -> Placing:
+    def _submit(self, key: Key, command: bytearray, submit: Submit) -> Answer[Entry]:
         answer = submit(command)
         self._remember(key, answer)
-        return Placing(answer)
+        return answer
 
     async def begin_all(
         self, requests: Sequence[Request], submit: SubmitTogether, *, linked: bool = False
@@ -137,7 +141,7 @@ class ClientOrders:
         """
         found = await self._look_up(requests)
         # From here to the submission nothing awaits: what is new now stays new.
-        earlier: list[asyncio.Future[Entry] | None] = []
+        earlier: list[Answer[Entry] | None] = []
         fresh: dict[Key | int, bytearray] = {}  # by its id, of which the first in this batch counts, or by its place
         for number, (key, command) in enumerate(requests):
             answer = None if key is None else self._of_a_moment_ago(key)
@@ -154,14 +158,15 @@ class ClientOrders:
             if not isinstance(name, int):
                 self._remember(name, answer)
         if len(answers) == len(requests):
-            return [Placing(answer) for answer in answers.values()]
-        placings = []
+            return [*answers.values()]
+        placings: list[Placing] = []
         for number, (key, command) in enumerate(requests):
             name = number if key is None else key
             if fresh.get(name) is command:
-                placings.append(Placing(answers[name]))
+                placings.append(answers[name])
             else:
-                placings.append(Placing(earlier[number] or answers[name], key, command))
+                assert key is not None, "what has no id repeats nothing"
+                placings.append(Repeated(earlier[number] or answers[name], key, command))
         return placings
 
     async def settled(self) -> None:
@@ -179,7 +184,7 @@ class ClientOrders:
             self._lookups.discard(looking)
             looking.set_result(None)
 
-    async def _look_up(self, requests: Sequence[Request]) -> "dict[Key, asyncio.Future[Entry]]":
+    async def _look_up(self, requests: Sequence[Request]) -> dict[Key, Answer[Entry]]:
         """What the tables have of ids that may have been used, but not a moment ago.
 
         With what was there a moment ago: it may be forgotten here while others are looked up there.
@@ -190,23 +195,23 @@ class ClientOrders:
         if keys:
             with self._looking():
                 entries = await asyncio.gather(*[self._find(*key) for key in keys])
-            found |= {key: _answered(entry) for key, entry in zip(keys, entries, strict=True) if entry is not None}
+            found |= {key: Answer.of(entry) for key, entry in zip(keys, entries, strict=True) if entry is not None}
         return found
 
-    def _of_a_moment_ago(self, key: Key) -> "asyncio.Future[Entry] | None":
+    def _of_a_moment_ago(self, key: Key) -> Answer[Entry] | None:
         answer = self._recent.get(key)
-        if answer is not None and answer.done() and not _has_entry(answer):
+        if answer is not None and answer.failed:
             # Not placed, or not known: the next request with this id must not meet a dead answer.
             del self._recent[key]
             return None
         return answer
 
-    def _remember(self, key: Key, answer: "asyncio.Future[Entry]") -> None:
+    def _remember(self, key: Key, answer: Answer[Entry]) -> None:
         self._seen.add(key)
         self._recent[key] = answer
         while len(self._recent) > RECENT_MAX:
             oldest, first = next(iter(self._recent.items()))
-            if not first.done() or (_has_entry(first) and first.result().sequence > self._projected()):
+            if not first.done() or (first.entry is not None and first.entry.sequence > self._projected()):
                 break  # the tables do not have it yet: over the bound for a moment rather than wrong
             del self._recent[oldest]
 
@@ -218,16 +223,6 @@ def _key_of(command: bytes) -> Key | None:
     elif command[commands.KIND] in _TRANSFERS and (reference := commands.reference(command)) is not None:
         name = transfer_key(reference)
     return None if name is None else (commands.account_of(command), name)
-
-
-def _has_entry(answer: "asyncio.Future[Entry]") -> bool:
-    return not answer.cancelled() and answer.exception() is None
-
-
-def _answered(entry: Entry) -> "asyncio.Future[Entry]":
-    answer: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
-    answer.set_result(entry)
-    return answer
 
 
 def what_is_asked(command: bytes | bytearray) -> bytes:

@@ -20,6 +20,7 @@ from typing import Literal, NoReturn, Protocol, TypeVar
 import asyncpg
 
 from engine.matching import Shard
+from engine.orders.batches import Answer
 from engine.records import MarketState
 from exchange.corridor import measure
 from exchange.corridor.client_orders import ClientOrders, Placing, Request, Result
@@ -34,7 +35,7 @@ from exchange.storage.journal import BROKEN, SNAPSHOT_EVERY, Entry, JournalCorru
 logger = logging.getLogger(__name__)
 
 Role = Literal["leader", "standby", "starting", "halted"]
-Answer = TypeVar("Answer")
+Asked = TypeVar("Asked")
 
 LEASE_POLL_S = 0.1
 RETRY_S = 1.0
@@ -79,7 +80,7 @@ class Told:
         return max(self._sequences.get(account, 0), self._floor)
 
 
-async def _unless(following: "asyncio.Task[None]", asked: Awaitable[Answer]) -> Answer:
+async def _unless(following: "asyncio.Task[None]", asked: Awaitable[Asked]) -> Asked:
     """Return what was asked for, unless the tables stop following first. Raises ProjectionsBroken."""
     asking = asyncio.ensure_future(asked)
     await asyncio.wait((asking, following), return_when=asyncio.FIRST_COMPLETED)
@@ -169,14 +170,14 @@ class Corridor:
         """Submit a command and return before it is durable: commands are taken in the order in which this returns."""
         writer = self._leading()
         if client_order_id is None:
-            return Placing(writer.submit(command))
+            return writer.submit(command)
         return await self._client_orders.begin((account, client_order_id), command, writer.submit)
 
     def begin_now(self, command: bytearray, account: int, client_order_id: str | None) -> Placing | None:
         """Do the same at once; None where ``begin`` would have to wait."""
         writer = self._leading()
         if client_order_id is None:
-            return Placing(writer.submit(command))
+            return writer.submit(command)
         return self._client_orders.begin_now((account, client_order_id), command, writer.submit)
 
     async def begin_all(
@@ -189,7 +190,7 @@ class Corridor:
         writer = self._leading()
         keyed: list[Request] = [(None if name is None else (account, name), command) for command, name in requests]
 
-        def submit(batch: Sequence[bytearray]) -> list[asyncio.Future[Entry]]:
+        def submit(batch: Sequence[bytearray]) -> list[Answer[Entry]]:
             return writer.submit_together(batch, linked=linked)
 
         return await self._client_orders.begin_all(keyed, submit, linked=linked)

@@ -12,15 +12,13 @@ Time passes for the engine with every command. Where something is due and nobody
 """
 
 import asyncio
-import struct
 import time
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from engine.matching import Shard
-from engine.records import EVENT_SIZE
+from engine.orders.batches import ALONE, JOINED, LINKED, Answer, deliver, fail, split, stamp
 from exchange.contracts import commands
 from exchange.contracts.refusals import EdgeReason, Refused, refuse
 from exchange.corridor import measure
@@ -30,14 +28,6 @@ INBOX_MAX = 10_000  # at the bound: refused with OVERLOADED, nothing is queued
 BATCH_MAX = 1_000  # commands a commit; what was submitted together is never divided
 CLOCK_EVERY_S = 0.01  # at most so often a CLOCK
 CLOCK_LOOK_S = 1.0  # at least so often a look at the clock while something is due later: clocks are set
-
-ALONE, JOINED, LINKED = 0, 1, 2  # how a command follows the one submitted before it
-
-_EVENT_SEQUENCE = struct.Struct("<8xQ120x")
-assert _EVENT_SEQUENCE.size == EVENT_SIZE
-
-
-Waiting = tuple[bytearray, "asyncio.Future[Entry]", int]  # a command, its answer, how it follows the one before
 
 
 class Journal(Protocol):
@@ -63,24 +53,24 @@ class Writer:
         self._shard = shard
         self._publish = publish
         self._clock_ns = clock_ns
-        self._inbox: deque[Waiting] = deque()
+        self._inbox: deque[Answer[Entry]] = deque()
         self._arrived = asyncio.Event()
         self._timestamp_ns = 0
-        self._underway: asyncio.Future[Entry] | None = None  # the last answer of the batch being journaled
+        self._underway: Answer[Entry] | None = None  # the last answer of the batch being journaled
         self._asked: list[asyncio.Future[None]] = []  # whether this still leads
         self._stopping = False
         self._alarm: asyncio.TimerHandle | None = None  # when to look whether a CLOCK is due
         self.durable_sequence = shard.sequence
 
-    def submit(self, command: bytearray) -> "asyncio.Future[Entry]":
-        """Queue a command; the future gives its journal entry once that is durable.
+    def submit(self, command: bytearray) -> Answer[Entry]:
+        """Queue a command; the answer gives its journal entry once that is durable.
 
-        The future fails with Refused OUTCOME_UNKNOWN when the append's outcome is not known. Raises Refused OVERLOADED
+        The answer fails with Refused OUTCOME_UNKNOWN when the append's outcome is not known. Raises Refused OVERLOADED
         when the inbox is full and UNAVAILABLE when the writer is stopping: nothing was queued then.
         """
         return self._queue(command, ALONE)
 
-    def submit_together(self, batch: Sequence[bytearray], *, linked: bool = False) -> "list[asyncio.Future[Entry]]":
+    def submit_together(self, batch: Sequence[bytearray], *, linked: bool = False) -> list[Answer[Entry]]:
         """Queue commands that become durable in one commit, in this order; not one of them where ``submit`` raises.
 
         ``linked``: each names the order that the one before it places, by the ``order_id`` that is written into it
@@ -91,13 +81,13 @@ class Writer:
         follows = LINKED if linked else JOINED
         return [self._queue(command, follows if number else ALONE) for number, command in enumerate(batch)]
 
-    def _queue(self, command: bytearray, follows: int) -> "asyncio.Future[Entry]":
+    def _queue(self, command: bytearray, follows: int) -> Answer[Entry]:
         if self._stopping:
             raise unavailable()
         if len(self._inbox) >= INBOX_MAX:
             raise overloaded()
-        answer: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
-        self._inbox.append((command, answer, follows))
+        answer: Answer[Entry] = Answer(command, follows)
+        self._inbox.append(answer)
         self._arrived.set()
         return answer
 
@@ -107,9 +97,9 @@ class Writer:
         No other leader had answered anybody when this was called: what the journal lacks then had not arrived.
         Raises Refused UNAVAILABLE where that cannot be told.
         """
-        waiting = self._inbox[-1][1] if self._inbox else self._underway
+        waiting = self._inbox[-1] if self._inbox else self._underway
         if waiting is not None:
-            await asyncio.wait([waiting])
+            await waiting.wait()
         sequence = self.durable_sequence
         await self._confirmed()
         return sequence
@@ -148,10 +138,10 @@ class Writer:
                 self._clear_alarm()
                 return
 
-    def _take_batch(self) -> "list[Waiting]":
+    def _take_batch(self) -> list[Answer[Entry]]:
         inbox = self._inbox
         batch = [inbox.popleft() for _ in range(min(len(inbox), BATCH_MAX))]
-        while inbox and inbox[0][2] != ALONE:
+        while inbox and inbox[0].follows != ALONE:
             batch.append(inbox.popleft())
         if not inbox:
             self._arrived.clear()
@@ -178,7 +168,7 @@ class Writer:
             return  # the next command takes the time along, and the alarm is set anew after it
         due_ns = self._shard.next_due_ns
         if due_ns is not None and due_ns <= self._clock_ns():
-            self._queue(commands.clock(), ALONE).add_done_callback(_is_seen)
+            self._queue(commands.clock(), ALONE)
         else:
             self._set_alarm()
 
@@ -187,9 +177,9 @@ class Writer:
         self._stopping = True
         self._arrived.set()
 
-    async def _process(self, batch: "list[Waiting]") -> None:
+    async def _process(self, batch: list[Answer[Entry]]) -> None:
         started = time.perf_counter()
-        self._underway = batch[-1][1]
+        self._underway = batch[-1]
         entries = self._apply(batch)
         applied = time.perf_counter()
         await self._journal.append(entries)
@@ -199,56 +189,30 @@ class Writer:
         try:
             self._publish(entries)
         finally:  # what is durable is answered, whatever becomes of telling others
-            for (_, answer, _), entry in zip(batch, entries, strict=True):
-                if not answer.done():  # a caller that went away has cancelled it
-                    answer.set_result(entry)
+            deliver(batch, entries)
         measure.observe_batch(entries, applied - started, committed - applied, time.perf_counter() - started)
 
-    def _apply(self, batch: "list[Waiting]") -> list[Entry]:
+    def _apply(self, batch: list[Answer[Entry]]) -> list[Entry]:
         """The hot section: no await, no I/O."""
-        sequence = self._shard.sequence
         self._timestamp_ns = max(self._timestamp_ns, self._clock_ns())
-        for command, _, follows in batch:
-            if follows == LINKED:
-                commands.link(command, sequence)
-            sequence += 1
-            commands.stamp(command, sequence, self._timestamp_ns)
-        stamped = [command for command, _, _ in batch]
-        return split_entries(stamped, self._shard.apply(b"".join(stamped)))
+        stamped = stamp(batch, self._shard.sequence, self._timestamp_ns)
+        return split(stamped, self._shard.apply(stamped), Entry)
 
-    def _fail(self, batch: "list[Waiting]", asked: "list[asyncio.Future[None]]") -> None:
+    def _fail(self, batch: list[Answer[Entry]], asked: "list[asyncio.Future[None]]") -> None:
         """The batch's fate is not known, what still waits was never taken, and whether this leads cannot be told."""
         self._stopping = True
         for confirmed in (*asked, *self._asked):
             if not confirmed.done():
                 confirmed.set_exception(unavailable())
         self._asked.clear()
-        for _, answer, _ in batch:
-            if not answer.done():
-                answer.set_exception(outcome_unknown())
-        for _, answer, _ in self._inbox:
-            if not answer.done():
-                answer.set_exception(unavailable())
+        fail(batch, outcome_unknown())
+        fail(self._inbox, unavailable())
         self._inbox.clear()
 
 
 def split_entries(batch: Sequence[bytes | bytearray], events: bytes) -> list[Entry]:
     """Return an entry a stamped command, with its share of the batch's events. A CLOCK may have caused none."""
-    entries = []
-    start = 0
-    sequences = [sequence for (sequence,) in _EVENT_SEQUENCE.iter_unpack(events)]
-    for command in batch:
-        sequence = commands.sequence_of(command)
-        end = bisect_right(sequences, sequence, start)
-        entries.append(Entry(sequence, bytes(command), events[start * EVENT_SIZE : end * EVENT_SIZE]))
-        start = end
-    return entries
-
-
-def _is_seen(answer: "asyncio.Future[Entry]") -> None:
-    """Nobody waits for a CLOCK: take its failure, which the writer's own end tells."""
-    if not answer.cancelled():
-        answer.exception()
+    return split(b"".join(batch), events, Entry)
 
 
 def overloaded() -> Refused:

@@ -26,7 +26,7 @@ RETRY_S = 0.5
 RETRIES_MAX = 20  # of an exchange that takes nothing more at the moment; then the dead-man timer does it
 FORGET_EVERY = 1_000  # orders placed between two looks for those that have ended
 CLOSE_TIMEOUT_S = 5.0
-_PLACING = (CommandKind.PLACE, CommandKind.CANCEL_REPLACE)
+_PLACING = frozenset((CommandKind.PLACE, CommandKind.CANCEL_REPLACE))
 
 logger = logging.getLogger("exchange.gateway")
 
@@ -42,7 +42,7 @@ class Placed:
         self.orders: set[int] = set()  # those that have ended are forgotten now and then
         self.is_unsure = False  # there may be orders that are not known
         self._underway: set[Placing] = set()
-        self._forget_at = FORGET_EVERY
+        self.forget_at = FORGET_EVERY  # so many orders
 
     def begun(self, placing: Placing) -> None:
         """A command has gone into the corridor."""
@@ -73,10 +73,9 @@ class Placed:
                 await self.settle(placing)
 
     def forget_ended(self, exchange: Exchange) -> None:
-        """Keep the orders that are live, once there are many more than at the last look."""
-        if len(self.orders) >= self._forget_at:
-            self.orders = {order_id for order_id in self.orders if _is_live(exchange, order_id)}
-            self._forget_at = 2 * len(self.orders) + FORGET_EVERY
+        """Keep the orders that are live: there are many more than at the last look."""
+        self.orders = {order_id for order_id in self.orders if _is_live(exchange, order_id)}
+        self.forget_at = 2 * len(self.orders) + FORGET_EVERY
 
 
 class Disconnects:
@@ -95,7 +94,8 @@ class Disconnects:
             placed = self._placed[connection] = Placed()
             connection.on_end.append(lambda: self._ended(connection))
             connection.on_sign_out.append(lambda: self._ended(connection))
-        placed.forget_ended(self._exchange)
+        if len(placed.orders) >= placed.forget_at:
+            placed.forget_ended(self._exchange)
         return placed
 
     async def watch(self, placed: Placed, principal: Principal, on: object, scope: object) -> dict[str, Any]:

@@ -116,6 +116,11 @@ class ExchangeProtocol(HttpToolsProtocol):
         proxied_key = b"x-exchange-key" in headers and b"x-forwarded-for" in headers
         return not proxied_key and _LONG_WAY_HEADERS.isdisjoint(headers)
 
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over, and nothing of what HTTP alone needs."""
+        self.transport = cast(OneWriteTransport, self.transport).unwrapped()
+        super().handle_websocket_upgrade()
+
     def on_body(self, body: bytes) -> None:
         if self._order is None:
             super().on_body(body)
@@ -234,6 +239,11 @@ class OneWriteTransport:
     def close(self) -> None:
         self._write_head()
         self._transport.close()
+
+    def unwrapped(self) -> asyncio.Transport:
+        """The transport itself, with nothing that waits."""
+        self._write_head()
+        return self._transport
 
     def _write_head(self) -> None:
         if self._head:

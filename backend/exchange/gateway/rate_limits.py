@@ -8,16 +8,18 @@ RateLimit-Limit, RateLimit-Remaining and RateLimit-Reset as fields of their own.
 import math
 import time
 from collections.abc import Callable, Mapping
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
+
+import msgspec
 
 BudgetName = Literal["requests", "cancels"]
 BURST_S = 2
 SUBJECTS_MAX = 50_000
 
 
-class Budget(NamedTuple):
+class Budget(msgspec.Struct, frozen=True, gc=False):
     """What is left of ``per_s`` a second. ``full_s``: seconds until all of it is there again; ``wait_s``: 0 when the
-    request was paid for, else in how many seconds it could be.
+    request was paid for, else in how many seconds it could be. A struct, since one is made for every order.
     """
 
     per_s: int
@@ -32,22 +34,23 @@ class Budget(NamedTuple):
     def remaining(self) -> int:
         return int((BURST_S - self.full_s) * self.per_s + 1e-6)
 
+    def told(self) -> tuple[int, int, int]:
+        """What is told of it: the limit, what remains, and in how many seconds all of it is there again."""
+        return self.limit, self.remaining, math.ceil(self.full_s)
+
     def document(self) -> dict[str, int]:
         """What the headers tell, for a message on a stream."""
-        return {"limit": self.limit, "remaining": self.remaining, "reset": math.ceil(self.full_s)}
+        limit, remaining, reset = self.told()
+        return {"limit": limit, "remaining": remaining, "reset": reset}
 
     def lines(self) -> bytes:
         """The three headers as they are sent."""
-        told = (self.limit, self.remaining, math.ceil(self.full_s))
-        return b"ratelimit-limit: %d\r\nratelimit-remaining: %d\r\nratelimit-reset: %d\r\n" % told
+        return b"ratelimit-limit: %d\r\nratelimit-remaining: %d\r\nratelimit-reset: %d\r\n" % self.told()
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """The three headers: RateLimit-Reset counts whole seconds from now."""
-        return [
-            (b"ratelimit-limit", b"%d" % self.limit),
-            (b"ratelimit-remaining", b"%d" % self.remaining),
-            (b"ratelimit-reset", b"%d" % math.ceil(self.full_s)),
-        ]
+        names = (b"ratelimit-limit", b"ratelimit-remaining", b"ratelimit-reset")
+        return [(name, b"%d" % number) for name, number in zip(names, self.told(), strict=True)]
 
 
 class RateLimits(Protocol):

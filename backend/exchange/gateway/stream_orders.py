@@ -7,7 +7,8 @@ message ─> who, budget, permission ─> the steps of order_entry.py and the ot
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any, Protocol, TypeVar
+from functools import partial
+from typing import Any
 
 import msgspec
 from msgspec import UNSET
@@ -26,7 +27,7 @@ from exchange.gateway.order_request import OrderRequest, check_client_order_id, 
 from exchange.gateway.orders import get_order, get_order_by_client_id
 from exchange.gateway.principal import Principal
 from exchange.gateway.rate_limits import Budget
-from exchange.gateway.streams import Connection, Handler, Head, decode
+from exchange.gateway.streams import AtOnce, Connection, Handler, Message, Shape, decode
 
 
 class PlaceMessage(OrderRequest, forbid_unknown_fields=True):
@@ -111,32 +112,23 @@ class DisconnectMessage(msgspec.Struct, forbid_unknown_fields=True):
     scope: object = "connection"
 
 
+_encode = msgspec.json.Encoder().encode
+
 Told = dict[str, Any]  # what access keeps of a message: the budget that it drew on
 
 
-class Message(Protocol):
-    """What all messages have."""
-
-    op: str
-    id: int | str | None
-
-
-Shape = TypeVar("Shape", bound=Message)
 #: Lets a message in and makes the command of what it asks for. Raises Refused.
 Make = Callable[["Asking", Shape], Step]
 #: Lets a message in and begins what it asks for: all that happens in the order of the messages. Raises Refused.
 Begin = Callable[["Asking", Shape], Awaitable[Begun]]
 
 
-class Asking:
-    """Who sent a message, over which connection, and what it was charged."""
+class Asking(msgspec.Struct, gc=False):
+    """Who sent a message, over which connection, and what it was charged. A struct, as the messages are."""
 
-    __slots__ = ("placed", "principal", "told")
-
-    def __init__(self, principal: Principal, placed: Placed) -> None:
-        self.principal = principal
-        self.placed = placed
-        self.told: Told = {}
+    principal: Principal
+    placed: Placed
+    told: Told = {}
 
 
 class StreamOrders:
@@ -189,11 +181,9 @@ class StreamOrders:
 
     def _at_once(self, shape: type[Shape], make: Make[Shape]) -> Handler:
         """Handle an operation of one command, which needs no task: the path that orders take one after another."""
-        decoder = msgspec.json.Decoder(shape)
 
-        def handle(connection: Connection, message: bytes) -> Awaitable[dict[str, Any]] | None:
+        def carry_out(connection: Connection, request: Shape) -> Awaitable[dict[str, Any]] | None:
             asking = self._asking(connection)
-            request = decode(message, decoder)
 
             async def begin() -> Begun:
                 return await self._entry.begin(asking.principal, make(asking, request))
@@ -209,17 +199,16 @@ class StreamOrders:
             if placing is None:
                 return self._answer(asking, lambda: self._entry.begin(asking.principal, step))
             asking.placed.begun(placing)
-            head = Head(request.op, request.id)
             connection.begin(placing)
-            placing.then(lambda placing: self._finish(connection, head, asking, step, placing))
+            placing.then(partial(self._finish, connection, request, asking, step))
             return None
 
-        return handle
+        return AtOnce(shape, carry_out)
 
     def _asking(self, connection: Connection) -> Asking:
         return Asking(connection.principal(None), self._disconnects.placed(connection))
 
-    def _finish(self, connection: Connection, head: Head, asking: Asking, step: Step, placing: Submitted) -> None:
+    def _finish(self, connection: Connection, head: Message, asking: Asking, step: Step, placing: Submitted) -> None:
         """Answer a command that is durable, or of which it will not be known."""
         connection.end(placing)
         try:
@@ -232,10 +221,14 @@ class StreamOrders:
                 error = _with_budget(error.refusal, asking.told)
             connection.answer_error(head, error)
             return
-        if isinstance(answer, tuple):
-            connection.acknowledge(head, _acknowledgement(answer, asking.told))
-        else:
+        if not isinstance(answer, tuple):
             connection.finish_later(head, self._tell(asking, answer))
+            return
+        status, result = answer
+        if isinstance(result, msgspec.Raw):
+            connection.send_text(acknowledgement_text(head, status, result, asking.told["rate_limit"]))
+        else:
+            connection.acknowledge(head, _acknowledgement(answer, asking.told))
 
     def _answer(self, asking: Asking, begin: Callable[[], Awaitable[Begun]]) -> Awaitable[dict[str, Any]]:
         """Begin what a message asks for when all before it are begun, and answer it when it is done."""
@@ -339,6 +332,15 @@ def _done(result: dict[str, Any] | msgspec.Raw) -> Begun:
     answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
     answer.set_result((200, result))
     return Begun((), answer)
+
+
+def acknowledgement_text(head: Message, status: int, result: msgspec.Raw, left: Budget) -> bytes:
+    """The whole message that acknowledges a command, as JSON: every order is answered so, and is JSON already."""
+    return (
+        b'{"type":"ack","id":%b,"op":"%b","status":%d,"result":%b,'
+        b'"rate_limit":{"limit":%d,"remaining":%d,"reset":%d}}'
+        % (_encode(head.id), head.op.encode(), status, result, *left.told())
+    )
 
 
 def _acknowledgement(answer: Answer, told: Told) -> dict[str, Any]:

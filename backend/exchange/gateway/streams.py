@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 import msgspec
 from starlette.websockets import WebSocket
@@ -18,7 +18,7 @@ from exchange.gateway.markets import INTERVAL_MINUTES
 from exchange.gateway.principal import Permission, Principal
 from exchange.gateway.subscriber import Subscriber, encode
 from exchange.gateway.tail import CannotFollow
-from exchange.gateway.websocket import EXTENSION, StreamSocket
+from exchange.gateway.websocket import EXTENSION, StreamSocket, frame
 
 logger = logging.getLogger("exchange.streams")
 
@@ -31,8 +31,15 @@ Key = tuple[str, int, str]  # of a subscription: channel, market number, interva
 ORDERS: Key = ("orders", 0, "")
 
 
-class Head(msgspec.Struct):
+class Message(Protocol):
     """What every message of a client has; the rest is its operation's."""
+
+    op: str
+    id: int | str | None
+
+
+class Head(msgspec.Struct):
+    """That alone."""
 
     op: str
     id: int | str | None = None
@@ -74,13 +81,35 @@ Answer = dict[str, Any]
 Handler = Callable[["Connection", bytes], Answer | Awaitable[Answer | None] | None]
 
 T = TypeVar("T")
+Shape = TypeVar("Shape", bound=Message)
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+#: How clients begin their messages, mostly: what follows is the operation.
+_BEGINNING = b'{"op":"'
+
+
+class AtOnce(Generic[Shape]):
+    """A Handler of an operation that orders take one after another.
+
+    Its messages are read once where they begin with their operation, and not for their head and then for the rest.
+    ``carry_out`` gets the message as ``shape``.
+    """
+
+    def __init__(
+        self, shape: type[Shape], carry_out: "Callable[[Connection, Shape], Awaitable[Answer | None] | None]"
+    ) -> None:
+        self.decoder = msgspec.json.Decoder(shape)
+        self.carry_out = carry_out
+
+    def __call__(self, connection: "Connection", message: bytes) -> Awaitable[Answer | None] | None:
+        connection.principal(None)  # strangers are told that they are, and not what is wrong with their messages
+        return self.carry_out(connection, decode(message, self.decoder))
 
 
 def decode(message: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
     """Return a client's message as the decoder's type. Raises Refused MALFORMED."""
     try:
         return decoder.decode(message)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise refuse(Reason.MALFORMED, f"the message is no operation: {error}") from None
 
 
@@ -144,6 +173,9 @@ class Connection:
         self._hub = hub
         self._subscriber = subscriber
         self._operations = operations if operations is not None else OPERATIONS
+        self._at_once = {
+            op.encode(): handler for op, handler in self._operations.items() if isinstance(handler, AtOnce)
+        }
         self._subscriptions: set[Key] = set()
         self._principal: Principal | None = None
         self._account: int | None = None
@@ -154,6 +186,8 @@ class Connection:
 
     def take(self, message: bytes) -> None:
         """Carry out one operation and answer it."""
+        if message.startswith(_BEGINNING) and self._take_at_once(message):
+            return
         head = Head("")
         try:
             if len(message) > MESSAGE_BYTES_MAX:
@@ -171,6 +205,28 @@ class Connection:
         else:
             self.finish_later(head, outcome)
 
+    def _take_at_once(self, message: bytes) -> bool:
+        """Do the same with a message that nothing is wrong with and whose operation has a short way; else nothing."""
+        start = len(_BEGINNING)
+        op = message[start : message.find(b'"', start)]
+        operation = self._at_once.get(op)
+        if operation is None or len(message) > MESSAGE_BYTES_MAX or len(self._underway) >= UNDERWAY_MAX:
+            return False
+        try:
+            request = operation.decoder.decode(message)
+        except _UNREADABLE:
+            return False
+        if request.op.encode() != op:  # it is said twice, and the last one counts
+            return False
+        try:
+            outcome = operation.carry_out(self, request)
+        except Exception as error:
+            self.answer_error(request, error)
+            return True
+        if outcome is not None:
+            self.finish_later(request, outcome)
+        return True
+
     def begin(self, operation: object) -> None:
         """An operation is under way that its handler answers by itself."""
         self._underway.add(operation)
@@ -179,7 +235,7 @@ class Connection:
         """It is over."""
         self._underway.discard(operation)
 
-    def finish_later(self, head: Head, outcome: Awaitable[Answer | None]) -> None:
+    def finish_later(self, head: Message, outcome: Awaitable[Answer | None]) -> None:
         """Await what an operation came to beside the operations that follow, and answer it then."""
         task = asyncio.ensure_future(self._finish(head, outcome))
         self._underway.add(task)
@@ -195,7 +251,7 @@ class Connection:
             raise refuse(EdgeReason.OVERLOADED, detail, limit=str(UNDERWAY_MAX), retry_after_s=1)
         return handler
 
-    async def _finish(self, head: Head, outcome: Awaitable[Answer | None]) -> None:
+    async def _finish(self, head: Message, outcome: Awaitable[Answer | None]) -> None:
         """Answer an operation that takes its time. The client may be gone by then: what was begun is finished."""
         try:
             self.acknowledge(head, await outcome)
@@ -304,6 +360,10 @@ class Connection:
         """Send a message to this client alone."""
         self._subscriber.send(encode(message))
 
+    def send_text(self, message: bytes) -> None:
+        """Send one that is JSON already."""
+        self._subscriber.send(frame(message))
+
     def _public(self, operation: Subscribe) -> tuple[Key, Market]:
         channel, interval = operation.channel or "", operation.interval
         if channel not in PUBLIC_CHANNELS:
@@ -317,11 +377,11 @@ class Connection:
         market = self._exchange.catalogue.market(operation.symbol)
         return (channel, market.number, interval or ""), market
 
-    def acknowledge(self, head: Head | Subscribe, answer: Answer | None) -> None:
+    def acknowledge(self, head: Message, answer: Answer | None) -> None:
         if answer is not None:
             self.send({"type": "ack", "id": head.id, "op": head.op} | answer)
 
-    def answer_error(self, head: Head, error: Exception) -> None:
+    def answer_error(self, head: Message, error: Exception) -> None:
         if isinstance(error, Refused):
             refusal = error.refusal
         else:

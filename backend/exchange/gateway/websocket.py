@@ -15,6 +15,8 @@ from typing import Any
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame, Opcode
 
+from engine.wire.frames import plain_messages
+
 try:
     from websockets.speedups import apply_mask
 except ImportError:  # a platform without the compiled part
@@ -129,8 +131,12 @@ class StreamSocket(WebSocketsSansIOProtocol):
 
     def _read_frames(self) -> None:
         """Take what has arrived, at most so much a turn: nobody keeps the others waiting by sending a lot."""
-        data, position = self._received, 0
-        for _ in range(FRAMES_A_TURN):
+        data, position, taken = self._received, 0, 0
+        if not self._parts and not self.transport.is_closing():
+            messages, position = plain_messages(data, FRAMES_A_TURN, MESSAGE_BYTES_MAX)
+            taken = len(messages)
+            self._take_messages(messages)
+        for _ in range(FRAMES_A_TURN - taken):
             end = self._read_frame(data, position)
             if end == position:
                 break
@@ -142,6 +148,14 @@ class StreamSocket(WebSocketsSansIOProtocol):
                 self.loop.call_soon(self._go_on)
             return
         self._received = data[position:]
+
+    def _take_messages(self, messages: list[bytes]) -> None:
+        """Take whole messages: what nearly all frames are."""
+        assert self._take is not None
+        for message in messages:
+            if self.close_sent:
+                return  # nothing is taken any more, only the peer's good-bye is waited for
+            self._take(message)
 
     def _go_on(self) -> None:
         if not self.transport.is_closing():
