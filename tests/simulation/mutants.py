@@ -5,10 +5,11 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 from unittest.mock import patch
 
+from engine.orders.batches import Answer, deliver
 from exchange.corridor.client_orders import ClientOrders, Key
 from exchange.corridor.corridor import Corridor, Told
 from exchange.corridor.replica import Replica
-from exchange.corridor.writer import Waiting, Writer
+from exchange.corridor.writer import Writer
 from exchange.gateway.context import Exchange
 from exchange.storage.journal import Entry
 from tests.simulation.postgres import Postgres, SimulatedLeader
@@ -16,13 +17,11 @@ from tests.simulation.postgres import Postgres, SimulatedLeader
 Mutant = Callable[[], AbstractContextManager[Any]]
 
 
-async def _answer_first(self: Writer, batch: list[Waiting]) -> None:
+async def _answer_first(self: Writer, batch: list[Answer[Entry]]) -> None:
     entries = self._apply(batch)
     self.durable_sequence = entries[-1].sequence
     self._publish(entries)
-    for (_, answer, _), entry in zip(batch, entries, strict=True):
-        if not answer.done():
-            answer.set_result(entry)
+    deliver(batch, entries)
     await self._journal.append(entries)
 
 
@@ -45,7 +44,7 @@ def _remember_what_is_done(self: ClientOrders, key: Key, answer: Any) -> None:
         self._seen.add(key)
         self._recent[key] = answer
 
-    answer.add_done_callback(remember)
+    answer.then(remember)
 
 
 async def _look_at_once(self: Corridor) -> int:
