@@ -16,6 +16,13 @@ class MarketFace:
     def order_with_fills(self, order: OrderState, events: bytes) -> bytes | None:
         """Return the Order with those of its fills that event records tell. Raises ValueError for what is no record."""
 
+    def placed(self, order: OrderState | None, sequence: int, command: bytes, events: bytes) -> bytes | None:
+        """Return the Order that a journaled command placed, with its fills, as it was after that command.
+
+        ``order``: as it is now, None where that is not known. None, too, where the command was refused.
+        Raises ValueError for what is no record.
+        """
+
     def account_fill(self, fill: tuple[int, ...]) -> bytes | None:
         """Return a Fill of contracts/order_state.py, naming its order."""
 

@@ -8,7 +8,8 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free
 
 from engine.matching.types cimport (
-    ACCEPTED, AUCTION_TRADE, BUY, LIMIT_ORDER, POST_ONLY, PREVENTED, SELL, SLIDE, TRADED, Event, int128_t, uint128_t,
+    ACCEPTED, AUCTION_TRADE, BUY, LIMIT_ORDER, POST_ONLY, PREVENTED, REJECTED, SELL, SLIDE, TRADED, Event, int128_t,
+    uint128_t,
 )
 from engine.orders.decimals cimport Decimal, as_step, check_scale, overflows_product, shift
 from engine.orders.state cimport OrderState, accepted_order, command_record
@@ -93,6 +94,20 @@ cdef class MarketFace:
         self.put_fills(&text, order.order_id, records, count)
         put(&text, b"]}")
         return finish(&text)
+
+    def placed(self, OrderState order, uint64_t sequence, bytes command not None, bytes events not None):
+        cdef Py_ssize_t count = 0, i
+        cdef const Event* records = records_of(events, &count)
+        cdef list orders
+        for i in range(count):
+            if records[i].kind == REJECTED:
+                return None
+        if order is None or order.sequence != sequence:
+            orders = placed_orders(((command, events),))
+            if len(orders) != 1:
+                return None
+            order = orders[0]
+        return self.order_with_fills(order, events)
 
     def account_fill(self, fill):
         cdef Fill shown = as_fill(fill)

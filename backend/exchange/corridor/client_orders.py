@@ -117,16 +117,19 @@ class ClientOrders:
         if entry is not None:
             return Repeated(Answer.of(entry), key, command)
         earlier = self._of_a_moment_ago(key)  # another request may have come in while we looked
-        return self._submit(key, command, submit) if earlier is None else Repeated(earlier, key, command)
+        if earlier is not None:
+            return Repeated(earlier, key, command)
+        answer = submit(command)
+        self._remember(key, answer)
+        return answer
 
     def begin_now(self, key: Key, command: bytearray, submit: Submit) -> Placing | None:
         """Do the same at once; None where the tables have to be asked first."""
         earlier = self._of_a_moment_ago(key)
         if earlier is not None:
             return Repeated(earlier, key, command)
-        return None if key in self._seen else self._submit(key, command, submit)
-
-    def _submit(self, key: Key, command: bytearray, submit: Submit) -> Answer[Entry]:
+        if key in self._seen:
+            return None
         answer = submit(command)
         self._remember(key, answer)
         return answer

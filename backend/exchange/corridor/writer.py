@@ -62,13 +62,22 @@ class Writer:
         self._alarm: asyncio.TimerHandle | None = None  # when to look whether a CLOCK is due
         self.durable_sequence = shard.sequence
 
-    def submit(self, command: bytearray) -> Answer[Entry]:
-        """Queue a command; the answer gives its journal entry once that is durable.
+    def submit(self, command: bytearray, follows: int = ALONE) -> Answer[Entry]:
+        """Queue a command, by itself unless told otherwise; the answer gives its journal entry once that is durable.
 
         The answer fails with Refused OUTCOME_UNKNOWN when the append's outcome is not known. Raises Refused OVERLOADED
         when the inbox is full and UNAVAILABLE when the writer is stopping: nothing was queued then.
         """
-        return self._queue(command, ALONE)
+        if self._stopping:
+            raise unavailable()
+        inbox = self._inbox
+        if not inbox:
+            self._arrived.set()
+        elif len(inbox) >= INBOX_MAX:
+            raise overloaded()
+        answer: Answer[Entry] = Answer(command, follows)
+        inbox.append(answer)
+        return answer
 
     def submit_together(self, batch: Sequence[bytearray], *, linked: bool = False) -> list[Answer[Entry]]:
         """Queue commands that become durable in one commit, in this order; not one of them where ``submit`` raises.
@@ -79,17 +88,7 @@ class Writer:
         if len(self._inbox) + len(batch) > INBOX_MAX:
             raise overloaded()
         follows = LINKED if linked else JOINED
-        return [self._queue(command, follows if number else ALONE) for number, command in enumerate(batch)]
-
-    def _queue(self, command: bytearray, follows: int) -> Answer[Entry]:
-        if self._stopping:
-            raise unavailable()
-        if len(self._inbox) >= INBOX_MAX:
-            raise overloaded()
-        answer: Answer[Entry] = Answer(command, follows)
-        self._inbox.append(answer)
-        self._arrived.set()
-        return answer
+        return [self.submit(command, follows if number else ALONE) for number, command in enumerate(batch)]
 
     async def barrier(self) -> int:
         """Return the last durable sequence once every command submitted before this call is durable or has failed.
@@ -168,7 +167,7 @@ class Writer:
             return  # the next command takes the time along, and the alarm is set anew after it
         due_ns = self._shard.next_due_ns
         if due_ns is not None and due_ns <= self._clock_ns():
-            self._queue(commands.clock(), ALONE)
+            self.submit(commands.clock())
         else:
             self._set_alarm()
 

@@ -16,7 +16,7 @@ from exchange.gateway.access_state import AccessState
 from exchange.gateway.api_keys import ApiKey
 from exchange.gateway.edge import headers_by_name
 from exchange.gateway.principal import FROZEN_PERMISSIONS, Permission, Principal
-from exchange.gateway.rate_limits import BudgetName, LocalRateLimits, RateLimits
+from exchange.gateway.rate_limits import Budget, BudgetName, LocalRateLimits, RateLimits
 from exchange.gateway.sealing import SealBroken, Sealer
 from exchange.gateway.signatures import (
     AHEAD_MS_MAX,
@@ -81,8 +81,10 @@ class Access:
         weight: int = 1,
     ) -> None:
         """Do the same for who is known already: a message on a stream. Raises Refused."""
-        self.charge(scope, principal, budget, weight)
         # Every order passes here: who may is let through with two look-ups.
+        scope["rate_limit"] = left = self.limits.take(principal.subject, budget, weight)
+        if left.wait_s:
+            raise _throttled(left, budget)
         if permission not in principal.permissions or principal.account in self.state.frozen:
             self.require(principal, permission)
 
@@ -90,9 +92,7 @@ class Access:
         """Pay for a request, or for more of it. Raises Refused THROTTLED."""
         scope["rate_limit"] = left = self.limits.take(principal.subject, budget, weight)
         if left.wait_s:
-            seconds = math.ceil(left.wait_s)
-            detail = f"the limit of {budget} is used up; this one can be had in {seconds} s"
-            raise refuse(EdgeReason.THROTTLED, detail, retry_after_s=seconds)
+            raise _throttled(left, budget)
 
     def require(self, principal: Principal, permission: Permission | None) -> None:
         """Raises Refused SCOPE_MISSING, ADMIN_ONLY or ACCOUNT_FROZEN."""
@@ -216,6 +216,12 @@ def _fits(key: ApiKey, text: bytes, signature: bytes) -> bool:
     except SealBroken as error:
         logger.warning("API key unusable: %s", error)
         return False
+
+
+def _throttled(left: Budget, budget: BudgetName) -> Refused:
+    seconds = math.ceil(left.wait_s)
+    detail = f"the limit of {budget} is used up; this one can be had in {seconds} s"
+    return refuse(EdgeReason.THROTTLED, detail, retry_after_s=seconds)
 
 
 def _scope_missing(principal: Principal, permission: Permission) -> Refused:

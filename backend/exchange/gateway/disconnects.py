@@ -41,22 +41,18 @@ class Placed:
         self.account = 0
         self.orders: set[int] = set()  # those that have ended are forgotten now and then
         self.is_unsure = False  # there may be orders that are not known
-        self._underway: set[Placing] = set()
+        self.underway: set[Placing] = set()  # that have gone into the corridor, and are not settled
         self.forget_at = FORGET_EVERY  # so many orders
-
-    def begun(self, placing: Placing) -> None:
-        """A command has gone into the corridor."""
-        self._underway.add(placing)
 
     def done(self, placing: Placing, entry: Entry) -> None:
         """It is durable: remember what it placed."""
-        self._underway.discard(placing)
+        self.underway.discard(placing)
         if entry.command[commands.KIND] in _PLACING and not is_rejected(entry.events):
             self.orders.add(entry.sequence)
 
     def failed(self, placing: Placing, refused: Refused) -> None:
         """It has no entry, or none that is known."""
-        self._underway.discard(placing)
+        self.underway.discard(placing)
         self.is_unsure |= refused.refusal.reason == EdgeReason.OUTCOME_UNKNOWN
 
     async def settle(self, placing: Placing) -> None:
@@ -69,12 +65,13 @@ class Placed:
     async def settled(self) -> None:
         """Return when everything that was sent is in the corridor, and what it placed is known."""
         async with self.turn:
-            for placing in list(self._underway):
+            for placing in list(self.underway):
                 await self.settle(placing)
 
     def forget_ended(self, exchange: Exchange) -> None:
         """Keep the orders that are live: there are many more than at the last look."""
-        self.orders = {order_id for order_id in self.orders if _is_live(exchange, order_id)}
+        find = exchange.live.order
+        self.orders = {number for number in self.orders if (order := find(number)) is not None and order.is_live}
         self.forget_at = 2 * len(self.orders) + FORGET_EVERY
 
 

@@ -154,10 +154,13 @@ class OrderEntry:
 
     def placed(self, entry: Entry, market: Market) -> msgspec.Raw:
         """Return the Order with fills of a command that placed one. Raises Refused."""
+        order = self.exchange.live.order(entry.sequence)
+        shown = market.face.placed(order, entry.sequence, entry.command, entry.events)
+        if shown is not None:
+            return msgspec.Raw(shown)
         refusal = find_refusal(entry.events)
         if refusal is not None:
             raise Refused(explain(refusal, entry, market, self.exchange))
-        order = self.exchange.live.order(entry.sequence)
         if order is None or order.sequence != entry.sequence:  # it is forgotten, or more has happened to it since
             return show_placed(entry, market)
         return show_order_with_fills(order, market, entry.events)

@@ -6,7 +6,7 @@ state only.
 
 import time
 from collections.abc import Mapping
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -111,7 +111,7 @@ def place_command(
     """
     command = market.reader.place(account, request, kind, order_id, more_flags)
     if command is not None:
-        return command, cast("str | None", request.client_order_id)
+        return command, request.client_order_id  # type: ignore[return-value]  # one that it has read
     return _place_command(account, market, request, kind, order_id, more_flags)
 
 

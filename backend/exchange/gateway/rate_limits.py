@@ -32,11 +32,12 @@ class Budget(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def remaining(self) -> int:
-        return int((BURST_S - self.full_s) * self.per_s + 1e-6)
+        return self.told()[1]
 
     def told(self) -> tuple[int, int, int]:
         """What is told of it: the limit, what remains, and in how many seconds all of it is there again."""
-        return self.limit, self.remaining, math.ceil(self.full_s)
+        per_s, full_s = self.per_s, self.full_s
+        return BURST_S * per_s, int((BURST_S - full_s) * per_s + 1e-6), math.ceil(full_s)
 
     def document(self) -> dict[str, int]:
         """What the headers tell, for a message on a stream."""

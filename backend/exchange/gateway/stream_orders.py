@@ -198,8 +198,8 @@ class StreamOrders:
                 raise _with_budget(refused.refusal, asking.told) from None
             if placing is None:
                 return self._answer(asking, lambda: self._entry.begin(asking.principal, step))
-            asking.placed.begun(placing)
-            connection.begin(placing)
+            asking.placed.underway.add(placing)
+            connection.answering += 1
             placing.then(partial(self._finish, connection, request, asking, step))
             return None
 
@@ -210,7 +210,7 @@ class StreamOrders:
 
     def _finish(self, connection: Connection, head: Message, asking: Asking, step: Step, placing: Submitted) -> None:
         """Answer a command that is durable, or of which it will not be known."""
-        connection.end(placing)
+        connection.answering -= 1
         try:
             entry, was_there = placing.taken()
             asking.placed.done(placing, entry)
@@ -241,7 +241,7 @@ class StreamOrders:
             async with placed.turn:
                 begun = await begin()
                 for placing in begun.placings:
-                    placed.begun(placing)
+                    placed.underway.add(placing)
         except Refused as refused:
             raise _with_budget(refused.refusal, asking.told) from None
         finally:

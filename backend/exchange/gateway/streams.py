@@ -179,7 +179,8 @@ class Connection:
         self._subscriptions: set[Key] = set()
         self._principal: Principal | None = None
         self._account: int | None = None
-        self._underway: set[object] = set()
+        self._tasks: set[asyncio.Task[None]] = set()  # of operations that take their time
+        self.answering = 0  # operations under way that their handlers answer by themselves
         self.address = address
         self.on_end: list[Callable[[], None]] = []  # called when the connection is gone
         self.on_sign_out: list[Callable[[], None]] = []  # called when the right to it has ended before
@@ -210,7 +211,7 @@ class Connection:
         start = len(_BEGINNING)
         op = message[start : message.find(b'"', start)]
         operation = self._at_once.get(op)
-        if operation is None or len(message) > MESSAGE_BYTES_MAX or len(self._underway) >= UNDERWAY_MAX:
+        if operation is None or len(message) > MESSAGE_BYTES_MAX or self._is_full:
             return False
         try:
             request = operation.decoder.decode(message)
@@ -227,26 +228,22 @@ class Connection:
             self.finish_later(request, outcome)
         return True
 
-    def begin(self, operation: object) -> None:
-        """An operation is under way that its handler answers by itself."""
-        self._underway.add(operation)
-
-    def end(self, operation: object) -> None:
-        """It is over."""
-        self._underway.discard(operation)
-
     def finish_later(self, head: Message, outcome: Awaitable[Answer | None]) -> None:
         """Await what an operation came to beside the operations that follow, and answer it then."""
-        task = asyncio.ensure_future(self._finish(head, outcome))
-        self._underway.add(task)
-        task.add_done_callback(self._underway.discard)
+        task = asyncio.create_task(self._finish(head, outcome))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._tasks) + self.answering >= UNDERWAY_MAX
 
     def _handler(self, op: str) -> Handler:
         handler = self._operations.get(op)
         if handler is None:
             limit = ", ".join(self._operations)
             raise refuse(EdgeReason.FIELD_INVALID, f"op {op[:40]!r} is not one of {limit}", field="op", limit=limit)
-        if len(self._underway) >= UNDERWAY_MAX:
+        if self._is_full:
             detail = f"{UNDERWAY_MAX} operations of this connection are under way; nothing was done"
             raise refuse(EdgeReason.OVERLOADED, detail, limit=str(UNDERWAY_MAX), retry_after_s=1)
         return handler
