@@ -30,6 +30,11 @@ class Answer(Generic[Entry]):
         """Whether it is known that there is none, or will never be known."""
     def then(self, call: Callable[[Answer[Entry]], None]) -> None:
         """Call when it is known, in the order of the commands: a commit's all in one turn of the loop."""
+    @property
+    def context(self) -> Any:
+        """What it was handed over with."""
+    def hand_to(self, receiver: Callable[[list[Answer[Entry]]], None], context: Any) -> None:
+        """Do the same for a receiver who takes several: those that follow each other in a commit in one call."""
     def taken(self) -> tuple[Entry, bool]:
         """Return (entry, False), where it is known. Raises why there is none."""
     async def result(self) -> tuple[Entry, bool]:

@@ -26,6 +26,8 @@ cdef class Answer:
     cdef readonly object entry
     cdef object _error
     cdef list _calls  # of those who wait
+    cdef object _receiver
+    cdef readonly object context
 
     def __init__(self, bytearray command=None, int follows=0):
         self.command, self.follows = command, follows
@@ -56,6 +58,14 @@ cdef class Answer:
             self._calls = [call]
         else:
             self._calls.append(call)
+
+    def hand_to(self, receiver, context):
+        if self.is_known():
+            get_running_loop().call_soon(receiver, [self])
+        self._receiver, self.context = receiver, context
+
+    cdef inline bint is_awaited(self) noexcept:
+        return self._receiver is not None or self._calls is not None
 
     def taken(self):
         if self._error is not None:
@@ -101,7 +111,7 @@ def deliver(answers, entries):
     for answer, entry in zip(answers, entries, strict=True):
         if not answer.is_known():
             answer.entry, answer.command = entry, None
-            if answer._calls is not None:
+            if answer.is_awaited():
                 called.append(answer)
     tell(called)
 
@@ -112,7 +122,7 @@ def fail(answers, error):
     for answer in answers:
         if not answer.is_known():
             answer._error, answer.command = error, None
-            if answer._calls is not None:
+            if answer.is_awaited():
                 called.append(answer)
     tell(called)
 
@@ -127,14 +137,29 @@ cdef int tell(list called) except -1:
 def call_all(list called):
     """Call everybody who waits for these answers. One that fails is the loop's to tell of, and keeps nobody waiting."""
     cdef Answer answer
-    cdef list calls
+    cdef list calls, run = []
+    cdef object receiver = None
     for answer in called:
+        if run and answer._receiver is not receiver:
+            call_one(receiver, run)
+            run = []
+        receiver = answer._receiver
+        if receiver is not None:
+            run.append(answer)
         calls, answer._calls = answer._calls, None
-        for call in calls:
-            try:
-                call(answer)
-            except Exception as error:
-                get_running_loop().call_exception_handler({"message": "an answer was not taken", "exception": error})
+        if calls is not None:
+            for call in calls:
+                call_one(call, answer)
+    if run:
+        call_one(receiver, run)
+
+
+cdef int call_one(call, argument) except -1:
+    try:
+        call(argument)
+    except Exception as error:
+        get_running_loop().call_exception_handler({"message": "an answer was not taken", "exception": error})
+    return 0
 
 
 def stamp(answers, uint64_t sequence, int64_t timestamp_ns):

@@ -107,10 +107,12 @@ async def told(pieces: list[bytes], goodbye: int) -> tuple[list[bytes], list[Any
     transport, taken = FakeTransport(), []
     stream.connection_made(transport)
 
-    def take(message: bytes) -> None:
-        taken.append(message)
-        if len(taken) == goodbye:
-            stream.close(1000, "that was all")
+    def take(messages: list[bytes]) -> None:
+        for message in messages:
+            if stream.is_open:
+                taken.append(message)
+                if len(taken) == goodbye:
+                    stream.close(1000, "that was all")
 
     stream.begin(take, lambda: None)
     for piece in pieces:

@@ -428,14 +428,14 @@ class SimulatedProjections:
 
     def __init__(self, server: Postgres) -> None:
         self._server = server
-        self._waiters: set[asyncio.Event] = set()
+        self._waiters: list[asyncio.Event] = []  # in their order: a seed is the same run every time
         self.watermark = 0
 
     async def wait_for(self, sequence: int, timeout_s: float | None) -> None:
         async with asyncio.timeout(timeout_s):
             while self.watermark < sequence:
                 moved = asyncio.Event()
-                self._waiters.add(moved)
+                self._waiters.append(moved)
                 await moved.wait()
 
     async def run(self) -> None:
@@ -457,6 +457,6 @@ class SimulatedProjections:
 
     def _tell(self, watermark: int) -> None:
         self.watermark = watermark
-        waiters, self._waiters = self._waiters, set()
+        waiters, self._waiters = self._waiters, []
         for moved in waiters:
             moved.set()

@@ -84,15 +84,19 @@ class Access:
         # Every order passes here: who may is let through with two look-ups.
         scope["rate_limit"] = left = self.limits.take(principal.subject, budget, weight)
         if left.wait_s:
-            raise _throttled(left, budget)
+            raise throttled(left, budget)
         if permission not in principal.permissions or principal.account in self.state.frozen:
             self.require(principal, permission)
+
+    def lets(self, principal: Principal, permission: Permission) -> bool:
+        """Whether a principal may, were it paid for."""
+        return permission in principal.permissions and principal.account not in self.state.frozen
 
     def charge(self, scope: Scope, principal: Principal, budget: BudgetName, weight: int) -> None:
         """Pay for a request, or for more of it. Raises Refused THROTTLED."""
         scope["rate_limit"] = left = self.limits.take(principal.subject, budget, weight)
         if left.wait_s:
-            raise _throttled(left, budget)
+            raise throttled(left, budget)
 
     def require(self, principal: Principal, permission: Permission | None) -> None:
         """Raises Refused SCOPE_MISSING, ADMIN_ONLY or ACCOUNT_FROZEN."""
@@ -218,7 +222,8 @@ def _fits(key: ApiKey, text: bytes, signature: bytes) -> bool:
         return False
 
 
-def _throttled(left: Budget, budget: BudgetName) -> Refused:
+def throttled(left: Budget, budget: BudgetName) -> Refused:
+    """What could not be paid for."""
     seconds = math.ceil(left.wait_s)
     detail = f"the limit of {budget} is used up; this one can be had in {seconds} s"
     return refuse(EdgeReason.THROTTLED, detail, retry_after_s=seconds)

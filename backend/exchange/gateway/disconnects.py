@@ -7,8 +7,10 @@ timer is kept running (dead_man.py); that one knows no connections, and ends all
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
+from engine.orders.batches import Answer
 from engine.records import CommandKind
 from exchange.contracts import commands
 from exchange.contracts.events import is_rejected
@@ -28,6 +30,8 @@ FORGET_EVERY = 1_000  # orders placed between two looks for those that have ende
 CLOSE_TIMEOUT_S = 5.0
 _PLACING = frozenset((CommandKind.PLACE, CommandKind.CANCEL_REPLACE))
 
+TakeAnswers = Callable[[list[Answer[Entry]]], None]
+
 logger = logging.getLogger("exchange.gateway")
 
 
@@ -42,6 +46,7 @@ class Placed:
         self.orders: set[int] = set()  # those that have ended are forgotten now and then
         self.is_unsure = False  # there may be orders that are not known
         self.underway: set[Placing] = set()  # that have gone into the corridor, and are not settled
+        self.take_answers: TakeAnswers | None = None  # those of orders that come in runs
         self.forget_at = FORGET_EVERY  # so many orders
 
     def done(self, placing: Placing, entry: Entry) -> None:

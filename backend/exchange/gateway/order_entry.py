@@ -143,9 +143,17 @@ class OrderEntry:
 
     def place_step(self, principal: Principal, request: OrderRequest) -> Step:
         """Place an order: 201 with the Order and its fills, 200 when its client_order_id had placed it before."""
+        return self.placing_step(*self.place_command(principal, request))
+
+    def place_command(self, principal: Principal, request: OrderRequest) -> tuple[Market, bytearray, str | None]:
+        """Return an order's market, its command and its client order id. Raises Refused."""
         market = self.exchange.catalogue.market(request.symbol)
         command, client_order_id = place_command(principal.account, market, request)
         check_command(principal, command, self.exchange)
+        return market, command, client_order_id
+
+    def placing_step(self, market: Market, command: bytearray, client_order_id: str | None) -> Step:
+        """What places an order by its command."""
 
         def finish(entry: Entry, was_there: bool) -> Answer:
             return 200 if was_there else 201, self.placed(entry, market)

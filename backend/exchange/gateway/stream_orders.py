@@ -5,7 +5,7 @@ message ─> who, budget, permission ─> the steps of order_entry.py and the ot
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,13 +13,17 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
+from engine.orders.batches import Answer
 from engine.records import Reason
+from engine.wire.frames import acknowledgement
 from exchange.contracts.refusals import EdgeReason, Refusal, Refused, refuse
+from exchange.contracts.units import Market
+from exchange.gateway.access import throttled
 from exchange.gateway.context import Submitted
 from exchange.gateway.dead_man import DeadMan, TimerRequest
-from exchange.gateway.disconnects import Disconnects, Placed
+from exchange.gateway.disconnects import Disconnects, Placed, TakeAnswers
 from exchange.gateway.foresight import Foresight
-from exchange.gateway.json_endpoint import Answer
+from exchange.gateway.json_endpoint import Answer as JsonAnswer
 from exchange.gateway.order_batches import BatchRequest, OrderBatches, OrderListRequest, legs_of
 from exchange.gateway.order_changes import SCOPE_FIELDS, AmendRequest, OrderChanges, ReplaceRequest
 from exchange.gateway.order_entry import Begun, OrderEntry, Step
@@ -28,6 +32,7 @@ from exchange.gateway.orders import get_order, get_order_by_client_id
 from exchange.gateway.principal import Principal
 from exchange.gateway.rate_limits import Budget
 from exchange.gateway.streams import AtOnce, Connection, Handler, Message, Shape, decode
+from exchange.storage.journal import Entry
 
 
 class PlaceMessage(OrderRequest, forbid_unknown_fields=True):
@@ -113,6 +118,7 @@ class DisconnectMessage(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _encode = msgspec.json.Encoder().encode
+_PLACE = b'{"op":"place"'
 
 Told = dict[str, Any]  # what access keeps of a message: the budget that it drew on
 
@@ -129,6 +135,15 @@ class Asking(msgspec.Struct, gc=False):
     principal: Principal
     placed: Placed
     told: Told = {}
+
+
+class _Order(msgspec.Struct, gc=False):
+    """One of a run that is under way."""
+
+    id: int | str | None
+    market: Market
+    left: Budget
+    op: str = "place"
 
 
 class StreamOrders:
@@ -150,11 +165,12 @@ class StreamOrders:
         self._dead_man = dead_man
         self._disconnects = disconnects
         self._exchange = entry.exchange
+        self._places = self._at_once(PlaceMessage, self._place, self._place_run)
 
     def operations(self) -> dict[str, Handler]:
         """The operations by their names, for the StreamServer."""
         return {
-            "place": self._at_once(PlaceMessage, self._place),
+            "place": self._places,
             "cancel": self._at_once(CancelMessage, self._cancel),
             "replace": self._at_once(ReplaceMessage, self._replace),
             "cancel_all": self._at_once(CancelAllMessage, self._cancel_all),
@@ -179,7 +195,9 @@ class StreamOrders:
 
         return handle
 
-    def _at_once(self, shape: type[Shape], make: Make[Shape]) -> Handler:
+    def _at_once(
+        self, shape: type[Shape], make: Make[Shape], run: Callable[[Connection, Sequence[bytes]], int] | None = None
+    ) -> AtOnce[Shape]:
         """Handle an operation of one command, which needs no task: the path that orders take one after another."""
 
         def carry_out(connection: Connection, request: Shape) -> Awaitable[dict[str, Any]] | None:
@@ -198,12 +216,16 @@ class StreamOrders:
                 raise _with_budget(refused.refusal, asking.told) from None
             if placing is None:
                 return self._answer(asking, lambda: self._entry.begin(asking.principal, step))
-            asking.placed.underway.add(placing)
-            connection.answering += 1
-            placing.then(partial(self._finish, connection, request, asking, step))
+            self._follow(connection, request, asking, step, placing)
             return None
 
-        return AtOnce(shape, carry_out)
+        return AtOnce(shape, carry_out, run)
+
+    def _follow(self, connection: Connection, request: Message, asking: Asking, step: Step, placing: Submitted) -> None:
+        """Answer a command when it is durable."""
+        asking.placed.underway.add(placing)
+        connection.answering += 1
+        placing.then(partial(self._finish, connection, request, asking, step))
 
     def _asking(self, connection: Connection) -> Asking:
         return Asking(connection.principal(None), self._disconnects.placed(connection))
@@ -218,17 +240,12 @@ class StreamOrders:
         except Exception as error:
             if isinstance(error, Refused):
                 asking.placed.failed(placing, error)
-                error = _with_budget(error.refusal, asking.told)
-            connection.answer_error(head, error)
+            connection.answer_error(head, _told_of(error, asking.told))
             return
         if not isinstance(answer, tuple):
             connection.finish_later(head, self._tell(asking, answer))
             return
-        status, result = answer
-        if isinstance(result, msgspec.Raw):
-            connection.send_text(acknowledgement_text(head, status, result, asking.told["rate_limit"]))
-        else:
-            connection.acknowledge(head, _acknowledgement(answer, asking.told))
+        connection.acknowledge(head, _acknowledgement(answer, asking.told))
 
     def _answer(self, asking: Asking, begin: Callable[[], Awaitable[Begun]]) -> Awaitable[dict[str, Any]]:
         """Begin what a message asks for when all before it are begun, and answer it when it is done."""
@@ -252,11 +269,81 @@ class StreamOrders:
             for placing in begun.placings:
                 await placed.settle(placing)
 
-    async def _tell(self, asking: Asking, answer: Awaitable[Answer]) -> dict[str, Any]:
+    async def _tell(self, asking: Asking, answer: Awaitable[JsonAnswer]) -> dict[str, Any]:
         try:
             return _acknowledgement(await answer, asking.told)
         except Refused as refused:
             raise _with_budget(refused.refusal, asking.told) from None
+
+    # Orders that follow each other: most of all messages. What a run of them has in common is looked at once.
+
+    def _place_run(self, connection: Connection, messages: Sequence[bytes]) -> int:
+        """Place the orders at the beginning of some messages; return how many messages that were."""
+        principal, placed = connection.signed_in, self._disconnects.placed(connection)
+        if principal is None or placed.waiting or not self._exchange.access.lets(principal, "trade"):
+            return 0
+        if (take_answers := placed.take_answers) is None:
+            take_answers = placed.take_answers = partial(self._answer_run, connection, placed)
+        taken = 0
+        for message in messages:
+            if not message.startswith(_PLACE) or connection.is_full:
+                break
+            request = self._places.read(message)
+            if request is None:
+                break
+            taken += 1
+            if not self._place_now(connection, Asking(principal, placed), request, take_answers):
+                break
+        return taken
+
+    def _place_now(
+        self, connection: Connection, asking: Asking, request: PlaceMessage, take_answers: TakeAnswers
+    ) -> bool:
+        """Place an order of a run, or refuse it; return whether the run may go on."""
+        principal, placed = asking.principal, asking.placed
+        left = self._exchange.access.limits.take(principal.subject, "requests", 1)
+        try:
+            if left.wait_s:
+                raise throttled(left, "requests")
+            market, command, client_order_id = self._entry.place_command(principal, request)
+            placing = self._exchange.corridor.begin_now(command, principal.account, client_order_id)
+        except Exception as error:
+            asking.told["rate_limit"] = left
+            connection.answer_error(request, _told_of(error, asking.told))
+            return connection.is_open
+        if isinstance(placing, Answer):
+            placed.underway.add(placing)
+            connection.answering += 1
+            placing.hand_to(take_answers, _Order(request.id, market, left))
+            return True
+        asking.told["rate_limit"] = left
+        step = self._entry.placing_step(market, command, client_order_id)
+        if placing is not None:
+            self._follow(connection, request, asking, step, placing)
+            return True
+        connection.finish_later(request, self._answer(asking, lambda: self._entry.begin(principal, step)))
+        return False  # what follows waits for it
+
+    def _answer_run(self, connection: Connection, placed: Placed, answers: list[Answer[Entry]]) -> None:
+        """Answer orders that are durable, or of which it will not be known."""
+        find = self._exchange.live.order
+        connection.answering -= len(answers)
+        for answer in answers:
+            placed.underway.discard(answer)
+            order: _Order = answer.context
+            try:
+                entry, _ = answer.taken()
+                number = entry.sequence
+                shown = order.market.face.placed(find(number), number, entry.command, entry.events)
+                if shown is None:
+                    shown = bytes(self._entry.placed(entry, order.market))
+                placed.orders.add(number)
+                left = order.left.told()
+                connection.send_frame(acknowledgement(_encode(order.id), b"place", 201, shown, left))
+            except Exception as error:
+                if isinstance(error, Refused):
+                    placed.failed(answer, error)
+                connection.answer_error(order, _told_of(error, {"rate_limit": order.left}))
 
     # Orders
 
@@ -299,7 +386,7 @@ class StreamOrders:
         self._exchange.access.let_in(asking.told, asking.principal, "read")
         return Begun((), self._read(asking.principal.account, message))
 
-    async def _read(self, account: int, message: OrderMessage) -> Answer:
+    async def _read(self, account: int, message: OrderMessage) -> JsonAnswer:
         exchange, queries = self._exchange, self._entry.queries
         client_order_id = check_client_order_id(message.client_order_id)
         if (client_order_id is None) == (message.order_id is None):
@@ -329,21 +416,12 @@ class StreamOrders:
 
 def _done(result: dict[str, Any] | msgspec.Raw) -> Begun:
     """What needs no command, or has had its own."""
-    answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    answer: asyncio.Future[JsonAnswer] = asyncio.get_running_loop().create_future()
     answer.set_result((200, result))
     return Begun((), answer)
 
 
-def acknowledgement_text(head: Message, status: int, result: msgspec.Raw, left: Budget) -> bytes:
-    """The whole message that acknowledges a command, as JSON: every order is answered so, and is JSON already."""
-    return (
-        b'{"type":"ack","id":%b,"op":"%b","status":%d,"result":%b,'
-        b'"rate_limit":{"limit":%d,"remaining":%d,"reset":%d}}'
-        % (_encode(head.id), head.op.encode(), status, result, *left.told())
-    )
-
-
-def _acknowledgement(answer: Answer, told: Told) -> dict[str, Any]:
+def _acknowledgement(answer: JsonAnswer, told: Told) -> dict[str, Any]:
     status, result = answer
     return {"status": status, "result": result} | _budget(told)
 
@@ -352,6 +430,10 @@ def _budget(told: Told) -> dict[str, Any]:
     """What is left of the budget that a message drew on: what the headers tell of a request."""
     left: Budget | None = told.get("rate_limit")
     return {} if left is None else {"rate_limit": left.document()}
+
+
+def _told_of(error: Exception, told: Told) -> Exception:
+    return _with_budget(error.refusal, told) if isinstance(error, Refused) else error
 
 
 def _with_budget(refusal: Refusal, told: Told) -> Refused:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 import msgspec
@@ -18,7 +18,7 @@ from exchange.gateway.markets import INTERVAL_MINUTES
 from exchange.gateway.principal import Permission, Principal
 from exchange.gateway.subscriber import Subscriber, encode
 from exchange.gateway.tail import CannotFollow
-from exchange.gateway.websocket import EXTENSION, StreamSocket, frame
+from exchange.gateway.websocket import EXTENSION, StreamSocket
 
 logger = logging.getLogger("exchange.streams")
 
@@ -95,14 +95,39 @@ class AtOnce(Generic[Shape]):
     """
 
     def __init__(
-        self, shape: type[Shape], carry_out: "Callable[[Connection, Shape], Awaitable[Answer | None] | None]"
+        self,
+        shape: type[Shape],
+        carry_out: "Callable[[Connection, Shape], Awaitable[Answer | None] | None]",
+        carry_out_run: "Callable[[Connection, Sequence[bytes]], int] | None" = None,
     ) -> None:
+        """``carry_out_run``: carry out those messages at the beginning of several that nothing is wrong with, and
+        return how many that were.
+        """
         self.decoder = msgspec.json.Decoder(shape)
         self.carry_out = carry_out
+        self.carry_out_run = carry_out_run
+
+    def read(self, message: bytes) -> Shape | None:
+        """Return a message that begins with the operation; None where anything is wrong with it."""
+        if len(message) > MESSAGE_BYTES_MAX:
+            return None
+        try:
+            request = self.decoder.decode(message)
+        except _UNREADABLE:
+            return None
+        return request if request.op.encode() == _op_of(message) else None  # said twice, the last one counts
 
     def __call__(self, connection: "Connection", message: bytes) -> Awaitable[Answer | None] | None:
         connection.principal(None)  # strangers are told that they are, and not what is wrong with their messages
         return self.carry_out(connection, decode(message, self.decoder))
+
+
+def _op_of(message: bytes) -> bytes:
+    """What a message begins with as its operation; empty where it begins otherwise."""
+    if not message.startswith(_BEGINNING):
+        return b""
+    start = len(_BEGINNING)
+    return message[start : message.find(b'"', start)]
 
 
 def decode(message: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
@@ -149,7 +174,7 @@ class StreamServer:
         connection = Connection(self._exchange, self._hub, subscriber, address, self._operations)
         self._hub.connections.add(subscriber)
         self._connections.add(connection)
-        socket.begin(connection.take, subscriber.flush)
+        socket.begin(connection.take_all, subscriber.flush)
         try:
             await socket.ended
         finally:
@@ -177,7 +202,7 @@ class Connection:
             op.encode(): handler for op, handler in self._operations.items() if isinstance(handler, AtOnce)
         }
         self._subscriptions: set[Key] = set()
-        self._principal: Principal | None = None
+        self.signed_in: Principal | None = None  # as whom
         self._account: int | None = None
         self._tasks: set[asyncio.Task[None]] = set()  # of operations that take their time
         self.answering = 0  # operations under way that their handlers answer by themselves
@@ -185,9 +210,25 @@ class Connection:
         self.on_end: list[Callable[[], None]] = []  # called when the connection is gone
         self.on_sign_out: list[Callable[[], None]] = []  # called when the right to it has ended before
 
+    def take_all(self, messages: list[bytes]) -> None:
+        """Carry out operations that have come together, one after the other, and answer them."""
+        while messages and self._subscriber.is_open:
+            taken = self._take_run(messages)
+            if not taken:
+                self.take(messages[0])
+                taken = 1
+            messages = messages[taken:]
+
+    def _take_run(self, messages: list[bytes]) -> int:
+        """Carry out as many as can be in one go; return how many."""
+        operation = self._at_once.get(_op_of(messages[0]))
+        if operation is None or operation.carry_out_run is None:
+            return 0
+        return operation.carry_out_run(self, messages)
+
     def take(self, message: bytes) -> None:
         """Carry out one operation and answer it."""
-        if message.startswith(_BEGINNING) and self._take_at_once(message):
+        if self._take_at_once(message):
             return
         head = Head("")
         try:
@@ -208,16 +249,11 @@ class Connection:
 
     def _take_at_once(self, message: bytes) -> bool:
         """Do the same with a message that nothing is wrong with and whose operation has a short way; else nothing."""
-        start = len(_BEGINNING)
-        op = message[start : message.find(b'"', start)]
-        operation = self._at_once.get(op)
-        if operation is None or len(message) > MESSAGE_BYTES_MAX or self._is_full:
+        operation = self._at_once.get(_op_of(message))
+        if operation is None or self.is_full:
             return False
-        try:
-            request = operation.decoder.decode(message)
-        except _UNREADABLE:
-            return False
-        if request.op.encode() != op:  # it is said twice, and the last one counts
+        request = operation.read(message)
+        if request is None:
             return False
         try:
             outcome = operation.carry_out(self, request)
@@ -235,15 +271,21 @@ class Connection:
         task.add_done_callback(self._tasks.discard)
 
     @property
-    def _is_full(self) -> bool:
+    def is_full(self) -> bool:
+        """Whether as many operations are under way as may be."""
         return len(self._tasks) + self.answering >= UNDERWAY_MAX
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes messages."""
+        return self._subscriber.is_open
 
     def _handler(self, op: str) -> Handler:
         handler = self._operations.get(op)
         if handler is None:
             limit = ", ".join(self._operations)
             raise refuse(EdgeReason.FIELD_INVALID, f"op {op[:40]!r} is not one of {limit}", field="op", limit=limit)
-        if self._is_full:
+        if self.is_full:
             detail = f"{UNDERWAY_MAX} operations of this connection are under way; nothing was done"
             raise refuse(EdgeReason.OVERLOADED, detail, limit=str(UNDERWAY_MAX), retry_after_s=1)
         return handler
@@ -263,10 +305,10 @@ class Connection:
 
     def principal(self, permission: Permission | None) -> Principal:
         """Return who this is. Raises Refused UNAUTHENTICATED, SCOPE_MISSING or ACCOUNT_FROZEN."""
-        if self._principal is None:
+        if self.signed_in is None:
             raise refuse(EdgeReason.UNAUTHENTICATED, 'send {"op":"authenticate","token":"<access token>"} first')
-        self._exchange.access.require(self._principal, permission)
-        return self._principal
+        self._exchange.access.require(self.signed_in, permission)
+        return self.signed_in
 
     def subscribe(self, message: bytes) -> Awaitable[None] | None:
         """Send a channel from now on: the acknowledgement, then a snapshot or what was missed, then updates."""
@@ -330,7 +372,7 @@ class Connection:
             principal = access.identify_stream(operation.key, *signed, self.address)
         if self._account not in (None, principal.account):
             raise refuse(EdgeReason.FORBIDDEN, "this connection belongs to another account: open a new one")
-        self._principal, self._account = principal, principal.account
+        self.signed_in, self._account = principal, principal.account
         return {}
 
     def ping(self, message: bytes) -> None:
@@ -339,16 +381,16 @@ class Connection:
 
     def check(self) -> None:
         """End the private channel where the right to it has ended; the public ones go on."""
-        if self._principal is None:
+        if self.signed_in is None:
             return
         try:
-            if time.time() >= self._principal.expires_at:
+            if time.time() >= self.signed_in.expires_at:
                 detail = "the access token has expired: authenticate with a new one and subscribe to orders again"
                 raise refuse(EdgeReason.TOKEN_EXPIRED, detail)
-            self._exchange.access.check(self._principal)
+            self._exchange.access.check(self.signed_in)
         except Refused as refused:
-            self._leave_orders(self._principal.account)
-            self._principal = self._account = None
+            self._leave_orders(self.signed_in.account)
+            self.signed_in = self._account = None
             self.answer_error(Head(""), refused)
             for call in self.on_sign_out:
                 call()
@@ -357,9 +399,9 @@ class Connection:
         """Send a message to this client alone."""
         self._subscriber.send(encode(message))
 
-    def send_text(self, message: bytes) -> None:
-        """Send one that is JSON already."""
-        self._subscriber.send(frame(message))
+    def send_frame(self, whole: bytes) -> None:
+        """Send one that is a frame already."""
+        self._subscriber.send(whole)
 
     def _public(self, operation: Subscribe) -> tuple[Key, Market]:
         channel, interval = operation.channel or "", operation.interval

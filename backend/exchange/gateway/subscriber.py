@@ -69,6 +69,10 @@ class Subscriber:
         self._flushing: asyncio.Handle | None = None
         self._stalled: tuple[int, float] | None = None  # bytes unsent, since when it is so many
 
+    @property
+    def is_open(self) -> bool:
+        return self._socket.is_open
+
     def send(self, frames: bytes) -> None:
         """Write in this turn of the loop: an answer, or the beginning of a channel."""
         if not self._socket.is_open:

@@ -48,7 +48,7 @@ class StreamSocket(WebSocketsSansIOProtocol):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._take: Callable[[bytes], None] | None = None
+        self._take: Callable[[list[bytes]], None] | None = None
         self._has_room: Callable[[], None] = lambda: None
         self._received = b""
         self._parts: list[bytes] = []  # of a message in several frames
@@ -63,8 +63,8 @@ class StreamSocket(WebSocketsSansIOProtocol):
 
     # What the endpoint calls
 
-    def begin(self, take: Callable[[bytes], None], has_room: Callable[[], None]) -> None:
-        """Take over: call ``take`` with every message, and ``has_room`` when writing is possible again."""
+    def begin(self, take: Callable[[list[bytes]], None], has_room: Callable[[], None]) -> None:
+        """Take over: call ``take`` with messages that have come together, ``has_room`` when it can be written again."""
         self._take, self._has_room = take, has_room
         self.transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         raw = self.transport.get_extra_info("socket")
@@ -131,11 +131,13 @@ class StreamSocket(WebSocketsSansIOProtocol):
 
     def _read_frames(self) -> None:
         """Take what has arrived, at most so much a turn: nobody keeps the others waiting by sending a lot."""
+        assert self._take is not None
         data, position, taken = self._received, 0, 0
         if not self._parts and not self.transport.is_closing():
             messages, position = plain_messages(data, FRAMES_A_TURN, MESSAGE_BYTES_MAX)
             taken = len(messages)
-            self._take_messages(messages)
+            if taken and not self.close_sent:
+                self._take(messages)
         for _ in range(FRAMES_A_TURN - taken):
             end = self._read_frame(data, position)
             if end == position:
@@ -148,14 +150,6 @@ class StreamSocket(WebSocketsSansIOProtocol):
                 self.loop.call_soon(self._go_on)
             return
         self._received = data[position:]
-
-    def _take_messages(self, messages: list[bytes]) -> None:
-        """Take whole messages: what nearly all frames are."""
-        assert self._take is not None
-        for message in messages:
-            if self.close_sent:
-                return  # nothing is taken any more, only the peer's good-bye is waited for
-            self._take(message)
 
     def _go_on(self) -> None:
         if not self.transport.is_closing():
@@ -196,7 +190,7 @@ class StreamSocket(WebSocketsSansIOProtocol):
         elif first & _FINAL:
             parts, self._parts, self._parts_bytes = self._parts, [], 0
             assert self._take is not None
-            self._take(b"".join((*parts, payload)))
+            self._take([b"".join((*parts, payload))])
         else:
             self._parts.append(payload or b"")
             self._parts_bytes += len(payload) + 1  # so that empty parts end too
