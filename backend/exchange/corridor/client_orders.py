@@ -142,6 +142,9 @@ class ClientOrders:
         ``linked``: they hang on each other, so that all of them are new or all were placed before. Raises Refused
         CLIENT_ORDER_ID_REUSED when only some were.
         """
+        keys = [key for key, _ in requests if key is not None]
+        if len(set(keys)) == len(keys) and not any(map(self._seen.__contains__, keys)):
+            return self._submit_new(requests, submit)
         found = await self._look_up(requests)
         # From here to the submission nothing awaits: what is new now stays new.
         earlier: list[Answer[Entry] | None] = []
@@ -171,6 +174,14 @@ class ClientOrders:
                 assert key is not None, "what has no id repeats nothing"
                 placings.append(Repeated(earlier[number] or answers[name], key, command))
         return placings
+
+    def _submit_new(self, requests: Sequence[Request], submit: SubmitTogether) -> list[Placing]:
+        """Submit requests of which none was ever there before: nearly all of them."""
+        answers = submit([command for _, command in requests])
+        for (key, _), answer in zip(requests, answers, strict=True):
+            if key is not None:
+                self._remember(key, answer)
+        return [*answers]
 
     async def settled(self) -> None:
         """Return once every request that had come before this call is submitted, or known, or gone."""

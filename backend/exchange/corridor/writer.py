@@ -62,8 +62,8 @@ class Writer:
         self._alarm: asyncio.TimerHandle | None = None  # when to look whether a CLOCK is due
         self.durable_sequence = shard.sequence
 
-    def submit(self, command: bytearray, follows: int = ALONE) -> Answer[Entry]:
-        """Queue a command, by itself unless told otherwise; the answer gives its journal entry once that is durable.
+    def submit(self, command: bytearray) -> Answer[Entry]:
+        """Queue a command; the answer gives its journal entry once that is durable.
 
         The answer fails with Refused OUTCOME_UNKNOWN when the append's outcome is not known. Raises Refused OVERLOADED
         when the inbox is full and UNAVAILABLE when the writer is stopping: nothing was queued then.
@@ -75,7 +75,7 @@ class Writer:
             self._arrived.set()
         elif len(inbox) >= INBOX_MAX:
             raise overloaded()
-        answer: Answer[Entry] = Answer(command, follows)
+        answer: Answer[Entry] = Answer(command, ALONE)
         inbox.append(answer)
         return answer
 
@@ -85,10 +85,17 @@ class Writer:
         ``linked``: each names the order that the one before it places, by the ``order_id`` that is written into it
         when that one has its sequence.
         """
+        if self._stopping:
+            raise unavailable()
         if len(self._inbox) + len(batch) > INBOX_MAX:
             raise overloaded()
         follows = LINKED if linked else JOINED
-        return [self.submit(command, follows if number else ALONE) for number, command in enumerate(batch)]
+        answers: list[Answer[Entry]] = [
+            Answer(command, follows if number else ALONE) for number, command in enumerate(batch)
+        ]
+        self._inbox.extend(answers)
+        self._arrived.set()
+        return answers
 
     async def barrier(self) -> int:
         """Return the last durable sequence once every command submitted before this call is durable or has failed.

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import msgspec
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope
 
+from engine.orders.batches import Answer as Known
 from engine.records import Contingency, OrderType, Reason, Side
 from exchange.contracts import commands
 from exchange.contracts.events import find_refusal
@@ -21,6 +21,7 @@ from exchange.gateway.json_endpoint import (
     check_media_type,
     check_size,
     decode,
+    encode,
     read_body,
     read_json_body,
 )
@@ -139,7 +140,12 @@ class OrderBatches:
             limit = f"1 to {OPERATIONS_MAX}"
             detail = f"a batch has {limit} operations, this one {len(operations)}; nothing was done"
             raise refuse(EdgeReason.FIELD_INVALID, detail, field="operations", limit=limit)
-        steps = [await self._step(principal, operation) for operation in operations]
+        steps = []
+        for operation in operations:
+            if isinstance(operation, AmendOperation):
+                steps.append(await self._amend(principal, operation))
+            else:
+                steps.append(self._step(principal, operation))
         pairs = [(step.command, step.client_order_id) for step in steps if isinstance(step, Step)]
         placings = await self._exchange.corridor.begin_all(principal.account, pairs) if pairs else []
         return Begun(placings, self._outcomes(steps, placings))
@@ -147,25 +153,33 @@ class OrderBatches:
     async def _outcomes(self, steps: list[Step | Refused], placings: Sequence[Placing]) -> Answer:
         """What became of each operation: the status and the order or problem that a request of its own would get."""
         begun = iter(placings)
-        outcomes: list[dict[str, Any]] = []
+        outcomes: list[bytes] = []
         for step in steps:
             try:
                 if isinstance(step, Refused):
                     raise step
-                answer = step.finish(*await next(begun).result())
+                placing = next(begun)
+                if isinstance(placing, Known) and placing.done():  # as all of a commit are with its first
+                    answer = step.finish(*placing.taken())
+                else:
+                    answer = step.finish(*await placing.result())
                 status, order = answer if isinstance(answer, tuple) else await answer
-                outcomes.append({"status": status, "order": order, "problem": None})
+                outcomes.append(b'{"status":%d,"order":%b,"problem":null}' % (status, encode(order)))
             except Refused as refused:
                 refusal = refused.refusal
-                outcomes.append({"status": refusal.status, "order": None, "problem": refusal.problem()})
-        return 200, {"outcomes": outcomes}
+                outcomes.append(encode({"status": refusal.status, "order": None, "problem": refusal.problem()}))
+        return 200, msgspec.Raw(b'{"outcomes":[%b]}' % b",".join(outcomes))
 
-    async def _step(self, principal: Principal, operation: Operation) -> Step | Refused:
+    def _step(self, principal: Principal, operation: PlaceOperation | CancelOperation) -> Step | Refused:
         try:
             if isinstance(operation, PlaceOperation):
                 return self._entry.place_step(principal, operation)
-            if isinstance(operation, CancelOperation):
-                return self._entry.cancel_step(principal, operation.order_id)
+            return self._entry.cancel_step(principal, operation.order_id)
+        except Refused as refused:
+            return refused
+
+    async def _amend(self, principal: Principal, operation: AmendOperation) -> Step | Refused:
+        try:
             return await self._changes.amend_step(principal, operation.order_id, operation)
         except Refused as refused:
             return refused
