@@ -180,9 +180,10 @@ class Scene:
 
     def connect(self, on_answer: Callable[[bytes], None]) -> asyncio.Protocol:
         """A connection as uvicorn would make it."""
-        return self._connect(Wire(on_answer))
+        return self.open(Wire(on_answer))
 
-    def _connect(self, wire: Wire) -> asyncio.Protocol:
+    def open(self, wire: Wire) -> asyncio.Protocol:
+        """The same over a wire that is there."""
         config = self.server.config
         make_protocol = cast(Callable[..., asyncio.Protocol], config.http_protocol_class)
         protocol = make_protocol(config=config, server_state=self.server.server_state, app_state={})
@@ -235,7 +236,7 @@ class Scene:
             bodies = _mix(client_ids).bodies("BTC/USD", f"{_run()}-{number}-", rng, 2_000)
             pipeline = Pipeline(Requests([place_frame(body) for body in bodies], rng), opened)
             wire = StreamWire(pipeline.take)
-            self._connect(wire).data_received(UPGRADE)
+            self.open(wire).data_received(UPGRADE)
             await pipeline.next_answer()
             pipeline.protocol = wire.protocol
             wire.protocol.data_received(text_frame(b'{"op":"authenticate","token":"%b"}' % token.encode()))

@@ -31,7 +31,16 @@ from exchange.gateway.order_request import OrderRequest, check_client_order_id, 
 from exchange.gateway.orders import get_order, get_order_by_client_id
 from exchange.gateway.principal import Principal
 from exchange.gateway.rate_limits import Budget
-from exchange.gateway.streams import AtOnce, Connection, Handler, Message, Shape, decode
+from exchange.gateway.streams import (
+    MESSAGE_BYTES_MAX,
+    UNREADABLE,
+    AtOnce,
+    Connection,
+    Handler,
+    Message,
+    Shape,
+    decode,
+)
 from exchange.storage.journal import Entry
 
 
@@ -284,23 +293,30 @@ class StreamOrders:
             return 0
         if (take_answers := placed.take_answers) is None:
             take_answers = placed.take_answers = partial(self._answer_run, connection, placed)
-        taken = 0
-        for message in messages:
-            if not message.startswith(_PLACE) or connection.is_full:
+        decode_place, taken = self._places.decoder.decode, 0
+        for message in messages[: connection.room]:
+            if not message.startswith(_PLACE) or len(message) > MESSAGE_BYTES_MAX:
                 break
-            request = self._places.read(message)
-            if request is None:
+            try:
+                request = decode_place(message)
+            except UNREADABLE:
+                break
+            if request.op != "place":  # it is said twice, and the last one counts
                 break
             taken += 1
-            if not self._place_now(connection, Asking(principal, placed), request, take_answers):
+            if not self._place_now(connection, principal, placed, request, take_answers):
                 break
         return taken
 
     def _place_now(
-        self, connection: Connection, asking: Asking, request: PlaceMessage, take_answers: TakeAnswers
+        self,
+        connection: Connection,
+        principal: Principal,
+        placed: Placed,
+        request: PlaceMessage,
+        take_answers: TakeAnswers,
     ) -> bool:
         """Place an order of a run, or refuse it; return whether the run may go on."""
-        principal, placed = asking.principal, asking.placed
         left = self._exchange.access.limits.take(principal.subject, "requests", 1)
         try:
             if left.wait_s:
@@ -308,15 +324,14 @@ class StreamOrders:
             market, command, client_order_id = self._entry.place_command(principal, request)
             placing = self._exchange.corridor.begin_now(command, principal.account, client_order_id)
         except Exception as error:
-            asking.told["rate_limit"] = left
-            connection.answer_error(request, _told_of(error, asking.told))
+            connection.answer_error(request, _told_of(error, {"rate_limit": left}))
             return connection.is_open
         if isinstance(placing, Answer):
             placed.underway.add(placing)
             connection.answering += 1
             placing.hand_to(take_answers, _Order(request.id, market, left))
             return True
-        asking.told["rate_limit"] = left
+        asking = Asking(principal, placed, {"rate_limit": left})
         step = self._entry.placing_step(market, command, client_order_id)
         if placing is not None:
             self._follow(connection, request, asking, step, placing)
@@ -326,7 +341,7 @@ class StreamOrders:
 
     def _answer_run(self, connection: Connection, placed: Placed, answers: list[Answer[Entry]]) -> None:
         """Answer orders that are durable, or of which it will not be known."""
-        find = self._exchange.live.order
+        find, frames = self._exchange.live.order, []
         connection.answering -= len(answers)
         for answer in answers:
             placed.underway.discard(answer)
@@ -338,12 +353,12 @@ class StreamOrders:
                 if shown is None:
                     shown = bytes(self._entry.placed(entry, order.market))
                 placed.orders.add(number)
-                left = order.left.told()
-                connection.send_frame(acknowledgement(_encode(order.id), b"place", 201, shown, left))
+                frames.append(acknowledgement(_encode(order.id), b"place", 201, shown, order.left.told()))
             except Exception as error:
                 if isinstance(error, Refused):
                     placed.failed(answer, error)
-                connection.answer_error(order, _told_of(error, {"rate_limit": order.left}))
+                frames.append(connection.error_frame(order, _told_of(error, {"rate_limit": order.left})))
+        connection.send_frames(frames)
 
     # Orders
 

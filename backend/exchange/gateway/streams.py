@@ -82,7 +82,7 @@ Handler = Callable[["Connection", bytes], Answer | Awaitable[Answer | None] | No
 
 T = TypeVar("T")
 Shape = TypeVar("Shape", bound=Message)
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 #: How clients begin their messages, mostly: what follows is the operation.
 _BEGINNING = b'{"op":"'
 
@@ -113,7 +113,7 @@ class AtOnce(Generic[Shape]):
             return None
         try:
             request = self.decoder.decode(message)
-        except _UNREADABLE:
+        except UNREADABLE:
             return None
         return request if request.op.encode() == _op_of(message) else None  # said twice, the last one counts
 
@@ -134,7 +134,7 @@ def decode(message: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
     """Return a client's message as the decoder's type. Raises Refused MALFORMED."""
     try:
         return decoder.decode(message)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise refuse(Reason.MALFORMED, f"the message is no operation: {error}") from None
 
 
@@ -250,7 +250,7 @@ class Connection:
     def _take_at_once(self, message: bytes) -> bool:
         """Do the same with a message that nothing is wrong with and whose operation has a short way; else nothing."""
         operation = self._at_once.get(_op_of(message))
-        if operation is None or self.is_full:
+        if operation is None or not self.room:
             return False
         request = operation.read(message)
         if request is None:
@@ -271,9 +271,9 @@ class Connection:
         task.add_done_callback(self._tasks.discard)
 
     @property
-    def is_full(self) -> bool:
-        """Whether as many operations are under way as may be."""
-        return len(self._tasks) + self.answering >= UNDERWAY_MAX
+    def room(self) -> int:
+        """How many operations more may be under way."""
+        return max(UNDERWAY_MAX - len(self._tasks) - self.answering, 0)
 
     @property
     def is_open(self) -> bool:
@@ -285,7 +285,7 @@ class Connection:
         if handler is None:
             limit = ", ".join(self._operations)
             raise refuse(EdgeReason.FIELD_INVALID, f"op {op[:40]!r} is not one of {limit}", field="op", limit=limit)
-        if self.is_full:
+        if not self.room:
             detail = f"{UNDERWAY_MAX} operations of this connection are under way; nothing was done"
             raise refuse(EdgeReason.OVERLOADED, detail, limit=str(UNDERWAY_MAX), retry_after_s=1)
         return handler
@@ -399,9 +399,9 @@ class Connection:
         """Send a message to this client alone."""
         self._subscriber.send(encode(message))
 
-    def send_frame(self, whole: bytes) -> None:
-        """Send one that is a frame already."""
-        self._subscriber.send(whole)
+    def send_frames(self, frames: Sequence[bytes]) -> None:
+        """Send several that are frames already."""
+        self._subscriber.send_all(frames)
 
     def _public(self, operation: Subscribe) -> tuple[Key, Market]:
         channel, interval = operation.channel or "", operation.interval
@@ -421,12 +421,16 @@ class Connection:
             self.send({"type": "ack", "id": head.id, "op": head.op} | answer)
 
     def answer_error(self, head: Message, error: Exception) -> None:
+        self._subscriber.send(self.error_frame(head, error))
+
+    def error_frame(self, head: Message, error: Exception) -> bytes:
+        """What tells of a refusal, or of a failure that is logged."""
         if isinstance(error, Refused):
             refusal = error.refusal
         else:
             logger.error("the operation %s failed", head.op, exc_info=error)
             refusal = Refusal(EdgeReason.INTERNAL, "something went wrong here, and was noted")
-        self.send({"id": head.id} | refusal.problem() | {"type": "error"})
+        return encode({"id": head.id} | refusal.problem() | {"type": "error"})
 
 
 #: What everybody's messages may ask for. Others come with the server's ``operations``.

@@ -12,6 +12,7 @@ never waited for.
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -83,6 +84,17 @@ class Subscriber:
         self._frames.append(frames)
         self._bytes += len(frames)
         self.flush_soon()
+
+    def send_all(self, frames: Sequence[bytes]) -> None:
+        """Do the same with several."""
+        size = sum(map(len, frames))
+        if len(self._frames) + len(frames) > BUFFER_FRAMES or self._bytes + size > BUFFER_BYTES:
+            for one in frames:  # as many as there is room for
+                self.send(one)
+        elif self._socket.is_open:
+            self._frames += frames
+            self._bytes += size
+            self.flush_soon()
 
     def mark(self, channel: Source) -> None:
         """There is something newer on a channel: it is taken with the next flush."""
