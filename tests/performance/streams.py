@@ -38,6 +38,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=6)
     parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--rate", type=float, help="orders a second; all that are answered where it is left out")
+    parser.add_argument("--fill-seconds", type=float, default=20, help="of full load before")
     parser.add_argument("--subscribers", type=int, default=1_000)
     parser.add_argument("--channels", default=",".join(CHANNELS))
     parser.add_argument("--crossing", type=int, default=25, help="percent of orders that trade")
@@ -54,7 +56,7 @@ def main() -> None:
         assert exchange.process is not None
         if options.server_cpu is not None:
             os.sched_setaffinity(exchange.process.pid, {options.server_cpu})
-        load_orders(exchange, options)  # so that all rounds meet a book
+        fill(exchange, options)
         rounds = [run_round(exchange, options, number) for number in range(options.rounds)]
     finally:
         exchange.close()
@@ -102,8 +104,19 @@ def measure(exchange: ExchangeServer, options: argparse.Namespace, name: str) ->
     return result
 
 
+def fill(exchange: ExchangeServer, options: argparse.Namespace) -> None:
+    """Load so much that all rounds meet a book, and the write-ahead log has the files that it will use again.
+
+    To make one holds every commit for some 50 ms; the server does it until its first checkpoint.
+    """
+    before = argparse.Namespace(**vars(options) | {"rate": None, "seconds": options.fill_seconds})
+    load_orders(exchange, before)
+
+
 def load_orders(exchange: ExchangeServer, options: argparse.Namespace) -> dict[str, Any]:
     arguments = ["--url", exchange.url, "--no-client-ids", "--crossing", str(options.crossing)]
+    if options.rate:
+        arguments += ["--rate", str(options.rate)]
     return load(options, ["exchange.cli.main", "load", *arguments], "--warm-up", "2")
 
 

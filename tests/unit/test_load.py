@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -63,6 +64,32 @@ async def test_every_answer_is_counted_by_its_status_and_requests_are_whole() ->
         f"POST /orders?a=b HTTP/1.1\r\nHost: {url[7:].partition('/')[0]}\r\nAuthorization: Bearer x\r\n"
         'Content-Type: application/json\r\nContent-Length: 7\r\n\r\n{"a":1}'.encode()
     }
+
+
+async def test_a_rate_is_kept_and_who_is_slow_is_told_by_latency() -> None:
+    async with server(lambda number, _: [OK]) as (url, got):
+        settings = LoadSettings(url, 4, 0.5, warm_up_s=0.0, rate=100)
+        await run_load(settings, [lambda: http_request("POST", url, b"{}")] * 4)
+    assert 4 <= len(got) <= 56
+
+    async def answer_late() -> list[float]:
+        """One connection asks ten times a second of a server that stands still for 0.4 s at first."""
+        began = time.monotonic()
+
+        def answer(number: int, request: bytes) -> list[bytes]:
+            if number == 1:
+                time.sleep(0.4)
+            return [OK]
+
+        async with server(answer) as (url, _):
+            settings = LoadSettings(url, 1, 0.55, warm_up_s=0.0, rate=10)
+            result = await run_load(settings, [lambda: http_request("POST", url, b"{}")])
+        assert time.monotonic() - began < 60
+        return [result.latency.summary_ms()["p50"], result.latency.summary_ms()["max"]]
+
+    p50_ms, most_ms = await answer_late()
+    assert most_ms >= 390, "the first waited for all of it"
+    assert p50_ms >= 90, "and those that were due meanwhile for what was left of it"
 
 
 async def test_answers_in_pieces_are_counted_once() -> None:

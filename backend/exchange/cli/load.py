@@ -56,6 +56,11 @@ SECONDS_MAX = 480.0  # access tokens last ten minutes at most, and are not renew
 @click.option(
     "--pipeline", default=0, type=click.IntRange(0, PIPELINE_MAX), help="Over the WebSocket, so many orders under way."
 )
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0.1),
+    help="Requests a second over all connections; latency counts from when one was due.",
+)
 @click.option("--method", default="POST", show_default=True, help="noop: the method.")
 @click.option(
     "--body", default='{"price":"50000.00","quantity":"0.001"}', show_default=True, help="noop: the JSON body."
@@ -75,6 +80,7 @@ def load(
     client_ids: bool,
     batch: int,
     pipeline: int,
+    rate: float | None,
     method: str,
     body: str,
     seed: int,
@@ -89,9 +95,12 @@ def load(
     exchange load --seconds 30 --connections 64
     exchange load --batch 50 --connections 16
     exchange load --pipeline 64 --connections 8
+    exchange load --rate 3000 --seconds 60
     exchange load --mode noop --url http://localhost:8080/livez --method GET
     """
-    settings = LoadSettings(url, connections, seconds, warm_up)
+    if rate is not None and pipeline:
+        raise click.UsageError("--rate is for requests one after the other: leave --pipeline out")
+    settings = LoadSettings(url, connections, seconds, warm_up, rate)
     try:
         if mode == "orders":
             accounts = connections if token_per_connection else 1

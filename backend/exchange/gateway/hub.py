@@ -2,9 +2,9 @@
 
     publish(batch) ──> channels: each message made once ──> turns: every subscriber that is behind takes what is newer
 
-Publishing costs the same however many listen. The turns have a share of this process's time (SHARE) and are taken in
-slices of at most SLICE_S, so subscribers never slow the path of an order by more than that: where there are too many
-for the share, they get what is conflated less often, and the rest in larger pieces.
+Publishing costs the same however many listen. The turns have a share of this process's time, SHARE at least and a part
+of what orders leave, and are taken in slices of at most SLICE_S, so subscribers never slow the path of an order by more
+than that: where there are too many for the share, they get what is conflated less often, and the rest in larger pieces.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from exchange.contracts.orders import show_account_fill, show_order
 from exchange.contracts.units import Market
 from exchange.corridor.live import Changes, Live
 from exchange.gateway.channels import KEPT_PRIVATE_BYTES, Channel, Log
+from exchange.gateway.leisure import Leisure
 from exchange.gateway.market_streams import MarketStreams
 from exchange.gateway.order_feed import OrderFeed
 from exchange.gateway.resume import MissedLevels, MissedOrders, MissedSteps, MissedTrades
@@ -36,7 +37,8 @@ SUMMARY_EVERY_S = 0.25  # ticker and candles
 HEARTBEAT_EVERY_S = 5.0
 LOOK_EVERY_S = 1.0  # for connections that take nothing
 SLICE_S = 0.0005  # of turns between which everybody else has the loop
-SHARE = 0.07  # of this process's time, for turns
+SHARE = 0.07  # of this process's time, for turns, whatever else it does
+SHARE_OF_SPARE = 0.5  # of the time that is wanted for nothing else, where that is more
 CREDIT_S = 0.02  # of sleep that was longer than asked for: so much is made up for
 RECONNECT_MS = 500  # after a restart, at the earliest; spread over so much more a client (RECONNECT_SPREAD_MS)
 RECONNECT_SPREAD_MS = 2
@@ -102,6 +104,7 @@ class Hub:
         self._turns: deque[Subscriber] = deque()
         self._in_turn: set[Subscriber] = set()
         self._wake = asyncio.Event()
+        self._leisure = Leisure()
         self._opening: dict[int, asyncio.Lock] = {}
         self.connections: set[Subscriber] = set()
 
@@ -196,7 +199,9 @@ class Hub:
             begun = time.perf_counter()
             self._line_up()
             while self._turns:
-                owed_s += self._slice() * (1 / SHARE - 1)
+                took_s = self._slice()
+                self._leisure.take(took_s)
+                owed_s += took_s * (1 / max(SHARE, SHARE_OF_SPARE * self._leisure.spare()) - 1)
                 slept_at = time.perf_counter()
                 await asyncio.sleep(owed_s if owed_s > 0.001 else 0)  # the loop's clock has milliseconds
                 owed_s = max(owed_s - (time.perf_counter() - slept_at), -CREDIT_S)

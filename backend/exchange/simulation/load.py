@@ -1,4 +1,7 @@
-"""A closed-loop load generator: every connection sends, waits for the answer, and sends again.
+"""A load generator: every connection sends, waits for the answer, and sends again: at once, or when its time has come.
+
+With a rate, a request that could not be sent in time is late by that, and its latency counts from when it was due: else
+a server that stands still would be asked less just then (coordinated omission, Tene 2013).
 
 Requests are bytes made beforehand into which only a serial number is written, and answers are read no further than
 their status and length, so that the generator costs far less than what it measures.
@@ -83,18 +86,21 @@ def http_request(method: str, url: str, body: bytes | None, headers: dict[str, s
 class Connection(asyncio.Protocol):
     """One keep-alive connection in a closed loop. `ended` resolves with None at the stop, or with what broke it."""
 
-    def __init__(self, make_request: MakeRequest, result: LoadResult) -> None:
+    def __init__(self, make_request: MakeRequest, result: LoadResult, every_ns: int = 0, first_ns: int = 0) -> None:
+        """``every_ns``: between requests where there is a rate; ``first_ns``: when the first is due."""
         self.ended: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._make_request = make_request
         self._result = result
         self._transport: asyncio.Transport | None = None
         self._buffer = b""
-        self._sent_ns = 0
+        self._sent_ns = 0  # or when it was due
+        self._every_ns = every_ns
+        self._due_ns = first_ns
         self._running = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by class
-        self._send()
+        self._go_on()
 
     def measure(self, result: LoadResult) -> None:
         """Count into `result` from now on."""
@@ -104,9 +110,25 @@ class Connection(asyncio.Protocol):
         """Send nothing more, and forget the answer under way."""
         self._end(None)
 
-    def _send(self) -> None:
+    def _go_on(self) -> None:
+        """Send the next request when it is due."""
+        now_ns = time.perf_counter_ns()
+        if not self._every_ns:
+            self._send(now_ns)
+            return
+        due_ns, self._due_ns = self._due_ns, self._due_ns + self._every_ns
+        if due_ns <= now_ns:
+            self._send(due_ns)
+        else:
+            asyncio.get_running_loop().call_later((due_ns - now_ns) / 1e9, self._send_now)
+
+    def _send_now(self) -> None:
+        if self._running:
+            self._send(time.perf_counter_ns())  # what the timer is late by is nobody's latency
+
+    def _send(self, due_ns: int) -> None:
         assert self._transport is not None
-        self._sent_ns = time.perf_counter_ns()
+        self._sent_ns = due_ns
         self._transport.write(self._make_request())
 
     def data_received(self, data: bytes) -> None:
@@ -125,7 +147,7 @@ class Connection(asyncio.Protocol):
         self._result.statuses[status] += 1
         self._result.accepted += 1 if status == 201 else self._buffer.count(_ACCEPTED, 0, length)
         self._buffer = self._buffer[length:]
-        self._send()
+        self._go_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end(f"connection lost: {exc or 'closed by the server'}")
@@ -162,12 +184,16 @@ def answer_length(buffer: bytes) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class LoadSettings:
-    """Where and how long. Nothing is counted during the first `warm_up_s`."""
+    """Where, how long, and how fast. Nothing is counted during the first `warm_up_s`.
+
+    ``rate``: requests a second over all connections, None for as many as are answered.
+    """
 
     url: str
     connections: int
     seconds: float
     warm_up_s: float = 1.0
+    rate: float | None = None
 
 
 class Driven(Protocol):
@@ -188,7 +214,15 @@ async def run_load(settings: LoadSettings, requests: Sequence[MakeRequest]) -> L
     Raises OSError when the server cannot be connected to. A connection that breaks later is counted and not replaced.
     """
     warming = LoadResult()
-    return await measure(settings, [await _connect(settings.url, make_request, warming) for make_request in requests])
+    every_ns = int(len(requests) * 1e9 / settings.rate) if settings.rate else 0
+    begin_ns = time.perf_counter_ns()
+    connections = [
+        await _connect(
+            settings.url, Connection(make_request, warming, every_ns, begin_ns + number * every_ns // len(requests))
+        )
+        for number, make_request in enumerate(requests)
+    ]
+    return await measure(settings, connections)
 
 
 async def measure(settings: LoadSettings, connections: Sequence[Driven]) -> LoadResult:
@@ -211,11 +245,10 @@ async def measure(settings: LoadSettings, connections: Sequence[Driven]) -> Load
     return result
 
 
-async def _connect(url: str, make_request: MakeRequest, result: LoadResult) -> Connection:
+async def _connect(url: str, connection: Connection) -> Connection:
     parts = urlsplit(url)
-    _, connection = await asyncio.get_running_loop().create_connection(
-        lambda: Connection(make_request, result), parts.hostname or "localhost", parts.port or 80
-    )
+    address = (parts.hostname or "localhost", parts.port or 80)
+    await asyncio.get_running_loop().create_connection(lambda: connection, *address)
     return connection
 
 
