@@ -63,15 +63,18 @@ class Demo:
                 return
             logger.info("trading %s", ", ".join(market.grid.symbol for market in markets))
             wandering = asyncio.create_task(self._wander(markets))
+            errors: list[Exception] = []
             try:
                 async with asyncio.TaskGroup() as living:
                     for name, robot in self._robots(markets):
                         account = Account(client, name + self._settings.suffix, self._settings.password)
                         living.create_task(self._live(account, robot))
-            except* DemoError as errors:
-                raise errors.exceptions[0] from None
+            except* DemoError as group:
+                errors += group.exceptions  # what is raised here would come out in a group, too
             finally:
                 wandering.cancel()
+            if errors:
+                raise errors[0]
 
     async def _open_markets(self, client: ApiClient) -> list[LiveMarket] | None:
         """The demo's markets, as soon as the exchange answers; None when stopped before."""
