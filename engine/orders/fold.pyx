@@ -3,6 +3,7 @@
 from libc.stdint cimport uint8_t, uint64_t
 
 from engine.matching.types cimport *
+from engine.orders.buffers cimport records_of
 from engine.orders.state cimport OrderState, accepted_order
 
 
@@ -89,10 +90,3 @@ cdef class OrderFold:
 
 cdef inline bint is_of_an_order(int kind) noexcept nogil:
     return kind == CANCELLED or kind == TRIGGERED or kind == ACTIVATED or kind == REFRESHED or kind == AMENDED
-
-
-cdef const Event* records_of(const uint8_t[::1] events, Py_ssize_t* count) except? NULL:
-    if events.shape[0] % sizeof(Event):
-        raise ValueError(f"event records have {sizeof(Event)} bytes each, got {events.shape[0]}")
-    count[0] = events.shape[0] // <Py_ssize_t>sizeof(Event)
-    return <const Event*>&events[0] if count[0] else NULL

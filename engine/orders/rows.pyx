@@ -9,7 +9,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int32_t, uint8_t
 
 from engine.matching.types cimport *
-from engine.orders.buffers cimport commands_of, records_of
+from engine.orders.buffers cimport client_id_size, commands_of, records_of
 from engine.orders.copying cimport *
 from engine.orders.state cimport OrderState
 
@@ -185,13 +185,11 @@ def rejection_rows(int32_t shard, uint64_t first, const uint8_t[::1] commands no
 
 
 cdef int write_rejection(Rows* rows, int32_t shard, const Event* event, const OrderCommand* command) except -1:
-    cdef size_t size = CLIENT_ORDER_ID_SIZE
+    cdef size_t size = client_id_size(command)
     if command.header.kind != PLACE and command.header.kind != CANCEL_REPLACE or event.reason == UNKNOWN_KIND:
         return 0
-    if command.client_order_id[0] == 0:
+    if not size:
         return 0
-    while command.client_order_id[size - 1] == 0:
-        size -= 1
     if rows_reserve(rows, FIXED_ROW_MAX + size) < 0:
         raise MemoryError
     put_16(rows, 13)

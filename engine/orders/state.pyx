@@ -8,6 +8,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint16_t, uint64_t
 
 from engine.matching.types cimport *
+from engine.orders.buffers cimport client_id_size
 
 cdef extern from "Python.h":
     str PyUnicode_DecodeASCII(const char*, Py_ssize_t, const char*)
@@ -239,12 +240,8 @@ cdef OrderState accepted_order(const Event* event, const OrderCommand* command):
 
 cdef str client_id_of(const OrderCommand* command):
     # The client order id of a record that places an order, None where it has none.
-    cdef Py_ssize_t size = CLIENT_ORDER_ID_SIZE
-    if not command.client_order_id[0]:
-        return None
-    while not command.client_order_id[size - 1]:
-        size -= 1
-    return PyUnicode_DecodeASCII(command.client_order_id, size, NULL)
+    cdef size_t size = client_id_size(command)
+    return PyUnicode_DecodeASCII(command.client_order_id, <Py_ssize_t>size, NULL) if size else None
 
 
 cdef const OrderCommand* command_record(bytes command) except NULL:

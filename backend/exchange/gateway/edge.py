@@ -6,7 +6,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -75,6 +75,11 @@ def headers_by_name(scope: Scope) -> Mapping[bytes, bytes]:
 def header(scope: Scope, name: bytes) -> bytes | None:
     """Return the first value of a header, its name in lower case."""
     return headers_by_name(scope).get(name)
+
+
+def header_lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return headers as they are sent, for the answers that go past ASGI."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
 
 
 def rate_limit_headers(scope: Scope) -> list[tuple[bytes, bytes]]:

@@ -16,7 +16,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from exchange.gateway.edge import BODY_BYTES_MAX, headers_by_name
+from exchange.gateway.edge import BODY_BYTES_MAX, header_lines, headers_by_name
 from exchange.gateway.order_entry import FrontDoor
 
 _HEAD = b"HTTP/1.1 "
@@ -61,6 +61,8 @@ class ExchangeProtocol(HttpToolsProtocol):
         self._received = b""  # what the parser is given, where it begins with a request
         self._in_request = False  # whether the parser has seen a part of a request
         self._known_heads: dict[bytes, KnownHead] = {}
+        self._default_headers: list[tuple[bytes, bytes]] = []  # uvicorn's latest, and their lines
+        self._default_header_lines = b""
         self._idle_since_s = math.inf
         self._idle_timer: asyncio.TimerHandle | None = None
 
@@ -184,9 +186,9 @@ class ExchangeProtocol(HttpToolsProtocol):
     def _default_lines(self) -> bytes:
         """The lines of uvicorn's own headers; it makes new ones every second."""
         headers = self.server_state.default_headers
-        if headers is not _default_headers[0]:
-            _default_headers[:] = headers, b"".join([b"%b: %b\r\n" % header for header in headers])
-        return cast(bytes, _default_headers[1])
+        if headers is not self._default_headers:
+            self._default_headers, self._default_header_lines = headers, header_lines(headers)
+        return self._default_header_lines
 
     def _after_answer(self) -> None:
         if self.pipeline or self._wire.is_closing():
@@ -210,9 +212,6 @@ class ExchangeProtocol(HttpToolsProtocol):
         else:
             wait_s = self.timeout_keep_alive - max(idle_s, 0)
             self._idle_timer = self.loop.call_later(wait_s, self._close_if_idle)
-
-
-_default_headers: list[Any] = [None, b""]  # the latest, and their lines
 
 
 class OneWriteTransport:

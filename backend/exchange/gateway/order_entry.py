@@ -23,7 +23,7 @@ from exchange.contracts.orders import show_order_with_fills
 from exchange.contracts.refusals import EdgeReason, Refusal, Refused, refuse
 from exchange.contracts.units import Market
 from exchange.gateway.context import Exchange, Placing, Submitted
-from exchange.gateway.edge import request_id
+from exchange.gateway.edge import header_lines, request_id
 from exchange.gateway.explain import explain
 from exchange.gateway.json_endpoint import (
     Answer,
@@ -50,7 +50,6 @@ _JSON_LINE, _NOSNIFF_LINE = b"content-type: application/json\r\n", b"x-content-t
 
 #: Sends an answer: its status, header lines without Content-Length, and body.
 Reply = Callable[[int, bytes, bytes], None]
-
 
 logger = logging.getLogger("exchange.gateway")
 _decoder = msgspec.json.Decoder(OrderRequest)
@@ -292,10 +291,12 @@ class _Visit:
         if isinstance(error, Refused):
             refusal = error.refusal
         else:
-            logger.error("order entry crashed", exc_info=error, extra={"fields": {"request_id": self._request_id()}})
+            logger.error(
+                "order entry crashed", exc_info=error, extra={"fields": {"request_id": request_id(self._scope)}}
+            )
             refusal = Refusal(EdgeReason.INTERNAL, "the exchange made an error; its log names the request by this id")
         status, headers, content = raw_problem(self._scope, refusal)
-        self._send(status, b"".join([b"%b: %b\r\n" % header for header in headers]), content)
+        self._send(status, header_lines(headers), content)
 
     def _answer(self, answer: Answer) -> None:
         status, content = answer
@@ -305,11 +306,8 @@ class _Visit:
         left: Budget | None = self._scope.get("rate_limit")
         budget = b"" if left is None else left.lines()
         self._observer.observe(status, time.perf_counter() - self._started)
-        identity = self._request_id().encode()
+        identity = request_id(self._scope).encode()
         self._reply(status, b"%b%bx-request-id: %b\r\n%b" % (lines, budget, identity, _NOSNIFF_LINE), content)
-
-    def _request_id(self) -> str:
-        return request_id(self._scope)
 
 
 def show_placed(entry: Entry, market: Market) -> msgspec.Raw:
