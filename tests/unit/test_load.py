@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import statistics
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,6 +11,8 @@ from decimal import Decimal
 
 import pytest
 
+from engine.matching import Book
+from engine.records import Side
 from exchange.simulation.load import (
     HEAD_BYTES_MAX,
     LoadSettings,
@@ -165,6 +168,17 @@ def test_the_mix_crosses_as_often_as_it_says_with_what_should_meet_the_rest(cros
     }
     assert sizes[False] == {"0.001000"}
     assert sizes[True] == ({decimal_text(1000 * mix.crossing_size, 6)} if crossing else set())
+
+
+def test_the_book_of_the_mix_neither_grows_nor_runs_dry() -> None:
+    book, resting = Book(), []
+    for number, body in enumerate(OrderMix(5_000_000).bodies("BTC/USD", "x", random.Random(5), 40_000)):
+        order = json.loads(body)
+        side = Side.BUY if order["side"] == "Buy" else Side.SELL
+        book.limit(number, side, int(Decimal(order["price"]) * 100), int(Decimal(order["quantity"]) * 1_000_000))
+        resting.append(len(book))
+    assert max(resting) < 2_000
+    assert statistics.mean(resting) > 50
 
 
 def test_the_mix_repeats_for_a_seed() -> None:

@@ -88,8 +88,9 @@ def load(
 ) -> None:
     """Send requests on many connections, each after the answer to the one before, and report rate and latency.
 
-    orders: good-till-cancelled limit orders at 1 to 200 ticks from one price, most of them resting, the rest crossing.
-    They stay in the book: use a throw-away installation.
+    orders: good-till-cancelled limit orders at 1 to 200 ticks from one price, and among them orders that reach across
+    all of it, each as large as the resting ones that it should meet: the book stays small. Use a throw-away
+    installation.
 
     \b
     exchange load --seconds 30 --connections 64

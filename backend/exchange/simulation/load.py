@@ -260,8 +260,8 @@ async def _all_ended(connections: Sequence[Driven]) -> None:
 class OrderMix:
     """Limit orders around one price: `crossing_percent` of them reach across it and trade with what rests there.
 
-    A crossing order is as large as the resting ones it should meet, so that the book neither grows without end nor runs
-    dry. Distances are uniform in 1..`spread_ticks`.
+    A crossing order is as large as the resting ones it should meet and reaches as far as any of them rests, so that the
+    book neither grows without end nor runs dry. The others rest at distances uniform in 1..`spread_ticks`.
     """
 
     mid_ticks: int
@@ -280,8 +280,8 @@ class OrderMix:
     def describe(self) -> str:
         """The mix in words."""
         return (
-            f"GTC limit orders 1..{self.spread_ticks} ticks from the middle, "
-            f"{self.crossing_percent} % of them across it with {self.crossing_size} times the quantity"
+            f"GTC limit orders 1..{self.spread_ticks} ticks from the middle, and "
+            f"{self.crossing_percent} % that reach across all of it with {self.crossing_size} times the quantity"
         )
 
     def bodies(self, symbol: str, prefix: str, rng: random.Random, count: int) -> list[bytes]:
@@ -296,8 +296,8 @@ class OrderMix:
     def _body(self, symbol: str, prefix: str, rng: random.Random) -> bytes:
         side: Literal["Buy", "Sell"] = rng.choice(("Buy", "Sell"))
         crossing = rng.randrange(100) < self.crossing_percent
-        away = rng.randint(1, self.spread_ticks) * (1 if crossing else -1) * (1 if side == "Buy" else -1)
-        price = decimal_text(self.mid_ticks + away, self.tick_decimals)
+        reach = self.spread_ticks if crossing else -rng.randint(1, self.spread_ticks)
+        price = decimal_text(self.mid_ticks + (reach if side == "Buy" else -reach), self.tick_decimals)
         quantity = decimal_text(self.quantity_units * (self.crossing_size if crossing else 1), self.quantity_decimals)
         client_id = f',"client_order_id":"{prefix}{SERIAL_MARK.decode()}"' if self.client_ids else ""
         return (
