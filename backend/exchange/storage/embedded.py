@@ -53,7 +53,7 @@ SERVER_SETTINGS = {
     "logging_collector": "off",
 }
 if sys.platform == "linux":
-    # Pages that the tables' writer leaves to the system until a checkpoint hold commits when all go to the disk at once.
+    # Pages that the tables' writer leaves to the system until a checkpoint hold commits when they go to the disk.
     SERVER_SETTINGS["backend_flush_after"] = "256kB"
 if sys.platform == "darwin":
     # A plain fsync leaves the data in the drive's cache there.
