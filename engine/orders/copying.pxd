@@ -113,3 +113,27 @@ cdef inline void put_numeric(Rows* rows, int128_t value) noexcept nogil:
     put_16(rows, 0)
     for at in range(count - 1, lowest - 1, -1):
         put_16(rows, groups[at])
+
+# An array: begin_array, its elements as fields of a row, end_array.
+
+cdef enum:
+    INTEGER_OID = 23
+    SMALLINT_OID = 21
+    BIGINT_OID = 20
+    NUMERIC_OID = 1700
+    ARRAY_HEAD_SIZE = 4 + 5 * 4
+
+cdef inline size_t begin_array(Rows* rows, uint32_t element_oid, size_t count, bint may_have_null) noexcept nogil:
+    # Of one dimension that begins at 1, not empty. Returns what end_array takes.
+    put_32(rows, 0)
+    put_32(rows, 1)
+    put_32(rows, 1 if may_have_null else 0)
+    put_32(rows, element_oid)
+    put_32(rows, <uint32_t>count)
+    put_32(rows, 1)
+    return rows.size
+
+cdef inline void end_array(Rows* rows, size_t begun) noexcept nogil:
+    # Write the array's size before it.
+    cdef uint32_t size = swapped_32(<uint32_t>(rows.size - begun + ARRAY_HEAD_SIZE - 4))
+    memcpy(rows.data + begun - ARRAY_HEAD_SIZE, &size, 4)

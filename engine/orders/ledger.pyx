@@ -1,13 +1,13 @@
-"""What events do to balances, as rows of `ledger_entries`: exchange/projections/postings.py, which a test holds this to.
+"""What events do to balances, as rows of `ledger`: exchange/projections/postings.py, which a test holds this to.
 
-Balances are known as the table has them. Of a run of journal entries first ask which balances must be learnt
-(`unknown`), then take the rows (`rows`), then what the run left of the balances (`touched`). Rows are made for Postgres'
-COPY, see rows.pyx.
+A row has all that one command did to one account (decision 0023). Balances are known as the table has them. Of a run of
+journal entries first ask which balances must be learnt (`unknown`), then take the rows (`rows`), then what the run left
+of the balances (`touched`). Rows are made for Postgres' COPY, see rows.pyx.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, realloc
+from libc.stdlib cimport calloc, free, qsort, realloc
 from libc.string cimport memcmp, memset
 
 from engine.matching.digest cimport mix
@@ -28,7 +28,9 @@ cdef enum:
 
 cdef enum:
     POSTINGS_MAX = 9        # of one event: four of a trade, two of each fee, a release
-    ENTRY_ROW_MAX = 2 + 13 * 4 + 3 * 4 + 2 + 6 * 8 + 2 * NUMERIC_SIZE_MAX
+    ARRAYS = 8
+    ROW_HEAD_MAX = 2 + 4 * 4 + 4 + 3 * 8 + ARRAYS * ARRAY_HEAD_SIZE
+    ROW_ENTRY_MAX = ARRAYS * 4 + 4 + 2 + 4 * 8 + 2 * NUMERIC_SIZE_MAX
 
 cdef struct MarketAssets:
     uint32_t base           # 0: no such market
@@ -44,6 +46,14 @@ cdef struct Posting:
     int128_t held_change
     uint64_t order_id
     uint64_t trade_id
+
+# A posting and what it left.
+cdef struct Entry:
+    Posting posting
+    int128_t available
+    int128_t held
+    int64_t timestamp_ns
+    size_t number           # among the entries of its command
 
 cdef struct Balance:
     int128_t available
@@ -63,8 +73,10 @@ cdef class Ledger:
     cdef uint32_t _capacity
     cdef uint32_t* _slots   # index + 1 of a balance, 0: free; twice as many as there may be balances
     cdef list _touched      # indexes of balances
-    cdef uint64_t _sequence  # of the last command whose postings were written, and how many they were
-    cdef int32_t _position
+    cdef Entry* _entries    # of the command under way
+    cdef size_t _entry_count
+    cdef size_t _entry_capacity
+    cdef uint64_t _sequence  # its
 
     def __cinit__(self):
         self._touched = []
@@ -73,6 +85,7 @@ cdef class Ledger:
     def __dealloc__(self):
         free(self._balances)
         free(self._slots)
+        free(self._entries)
 
     def __len__(self):
         """How many balances are known."""
@@ -93,7 +106,6 @@ cdef class Ledger:
     def forget(self):
         """Know no balance any more. Markets stay."""
         self._count = 0
-        self._sequence = 0
         self._touched.clear()
         memset(self._slots, 0, 2 * self._capacity * sizeof(uint32_t))
 
@@ -125,23 +137,23 @@ cdef class Ledger:
     ):
         """Change the balances as the events say and return the rows that tell it. Buffers and errors as of `unknown`.
 
-        Balances that were not learnt begin at zero.
+        Balances that were not learnt begin at zero. The events of a command are given together.
         """
         cdef Posting postings[POSTINGS_MAX]
         cdef Py_ssize_t count, at
         cdef const Event* records = records_of(events, &count)
         cdef const OrderCommand* placed = commands_of(commands, first, records, count)
-        cdef int number, changes
+        cdef int number
         cdef Rows rows = Rows(NULL, 0, 0, False)
+        self._entry_count = 0
         try:
             for at in range(count):
-                changes = self._postings(&records[at], &placed[records[at].sequence - first], postings)
-                if rows_reserve(&rows, changes * ENTRY_ROW_MAX) < 0:
-                    raise MemoryError
-                if changes and records[at].sequence != self._sequence:
-                    self._sequence, self._position = records[at].sequence, 0
-                for number in range(changes):
-                    self._post(&rows, shard, &records[at], &postings[number])
+                if records[at].sequence != self._sequence:
+                    self._tell(&rows, shard)
+                    self._sequence = records[at].sequence
+                for number in range(self._postings(&records[at], &placed[records[at].sequence - first], postings)):
+                    self._post(&records[at], &postings[number])
+            self._tell(&rows, shard)
             if rows.misfit:
                 raise ValueError("an event changes a balance by more than its column holds")
             return PyBytes_FromStringAndSize(rows.data, <Py_ssize_t>rows.size)
@@ -161,8 +173,9 @@ cdef class Ledger:
         told.sort()
         return told
 
-    cdef int _post(self, Rows* rows, int32_t shard, const Event* event, const Posting* posting) except -1:
+    cdef int _post(self, const Event* event, const Posting* posting) except -1:
         cdef Balance* balance = self._balance(posting.account, posting.asset)
+        cdef Entry* entry
         balance.available += posting.available_change
         balance.held += posting.held_change
         balance.sequence = event.sequence
@@ -170,21 +183,36 @@ cdef class Ledger:
         if not balance.touched:
             balance.touched = True
             self._touched.append(balance - self._balances)
-        put_16(rows, 13)
-        put_integer(rows, shard)
-        put_bigint(rows, <int128_t>posting.account)
-        put_bigint(rows, <int128_t>event.sequence)
-        put_integer(rows, self._position)
-        put_integer(rows, posting.asset)
-        put_smallint(rows, posting.kind)
-        put_bigint(rows, posting.available_change)
-        put_bigint(rows, posting.held_change)
-        put_numeric(rows, balance.available)
-        put_numeric(rows, balance.held)
-        put_name(rows, posting.order_id)
-        put_name(rows, posting.trade_id)
-        put_bigint(rows, <int128_t>event.timestamp_ns)
-        self._position += 1
+        if self._entry_count == self._entry_capacity:
+            self._reserve_entries(2 * self._entry_capacity or 64)
+        entry = &self._entries[self._entry_count]
+        entry.posting, entry.available, entry.held = posting[0], balance.available, balance.held
+        entry.timestamp_ns, entry.number = event.timestamp_ns, self._entry_count
+        self._entry_count += 1
+        return 0
+
+    cdef int _reserve_entries(self, size_t capacity) except -1:
+        cdef Entry* entries = <Entry*>realloc(self._entries, capacity * sizeof(Entry))
+        if entries == NULL:
+            raise MemoryError
+        self._entries, self._entry_capacity = entries, capacity
+        return 0
+
+    cdef int _tell(self, Rows* rows, int32_t shard) except -1:
+        """Write what the command under way did: a row an account."""
+        cdef size_t begin = 0
+        cdef size_t end
+        if self._entry_count > 1:
+            qsort(self._entries, self._entry_count, sizeof(Entry), by_account)
+        while begin < self._entry_count:
+            end = begin + 1
+            while end < self._entry_count and self._entries[end].posting.account == self._entries[begin].posting.account:
+                end += 1
+            if rows_reserve(rows, ROW_HEAD_MAX + (end - begin) * ROW_ENTRY_MAX) < 0:
+                raise MemoryError
+            put_row(rows, shard, self._sequence, &self._entries[begin], end - begin)
+            begin = end
+        self._entry_count = 0
         return 0
 
     # Balances
@@ -259,6 +287,56 @@ cdef class Ledger:
         if event.market == 0 or event.market > self._market_count:
             raise KeyError(event.market)
         return &self._markets[event.market]
+
+
+cdef int by_account(const void* one, const void* other) noexcept nogil:
+    # And as they happened.
+    cdef const Entry* a = <const Entry*>one
+    cdef const Entry* b = <const Entry*>other
+    if a.posting.account != b.posting.account:
+        return -1 if a.posting.account < b.posting.account else 1
+    return -1 if a.number < b.number else 1
+
+
+cdef void put_row(Rows* rows, int32_t shard, uint64_t sequence, const Entry* entries, size_t count) noexcept nogil:
+    cdef size_t array, at
+    put_16(rows, 4 + ARRAYS)
+    put_integer(rows, shard)
+    put_bigint(rows, <int128_t>entries[0].posting.account)
+    put_bigint(rows, <int128_t>sequence)
+    put_bigint(rows, <int128_t>entries[0].timestamp_ns)
+    array = begin_array(rows, INTEGER_OID, count, False)
+    for at in range(count):
+        put_integer(rows, entries[at].posting.asset)
+    end_array(rows, array)
+    array = begin_array(rows, SMALLINT_OID, count, False)
+    for at in range(count):
+        put_smallint(rows, entries[at].posting.kind)
+    end_array(rows, array)
+    array = begin_array(rows, BIGINT_OID, count, False)
+    for at in range(count):
+        put_bigint(rows, entries[at].posting.available_change)
+    end_array(rows, array)
+    array = begin_array(rows, BIGINT_OID, count, False)
+    for at in range(count):
+        put_bigint(rows, entries[at].posting.held_change)
+    end_array(rows, array)
+    array = begin_array(rows, NUMERIC_OID, count, False)
+    for at in range(count):
+        put_numeric(rows, entries[at].available)
+    end_array(rows, array)
+    array = begin_array(rows, NUMERIC_OID, count, False)
+    for at in range(count):
+        put_numeric(rows, entries[at].held)
+    end_array(rows, array)
+    array = begin_array(rows, BIGINT_OID, count, True)
+    for at in range(count):
+        put_name(rows, entries[at].posting.order_id)
+    end_array(rows, array)
+    array = begin_array(rows, BIGINT_OID, count, True)
+    for at in range(count):
+        put_name(rows, entries[at].posting.trade_id)
+    end_array(rows, array)
 
 
 cdef bint is_adjustment(const TransferCommand* command) noexcept nogil:

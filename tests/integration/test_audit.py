@@ -15,7 +15,7 @@ from exchange.audit.replay import AuditError, audit
 from exchange.audit.report import FINDINGS_MAX, Report
 from exchange.contracts.events import read_events
 from exchange.storage.database import connect
-from exchange.storage.tables import metadata
+from exchange.storage.tables import ledger_entries, metadata
 from tests.support.databases import copied_database, execute, of_database
 from tests.support.journal import SHARD
 from tests.support.stored import Played, play, store, tamper
@@ -138,8 +138,9 @@ def test_every_column_of_every_table_is_compared() -> None:
         "transfers": tables.TRANSFER_COLUMNS, "account_fees": fees.FEE_COLUMNS,
         "account_volumes": fees.VOLUME_COLUMNS,
     }  # fmt: skip
+    declared = {**metadata.tables, "ledger_entries": ledger_entries}
     for table, columns in compared.items():
-        assert {*columns, "shard"} == {column.name for column in metadata.tables[table].columns}, table
+        assert {*columns, "shard"} == {column.name for column in declared[table].columns}, table
 
 
 # --- A damaged journal --------------------------------------------------------------------------------------------
@@ -307,8 +308,8 @@ TAMPERED = {
     " WHERE status > 2)",
     "trades": "UPDATE trades SET price_ticks = price_ticks + 1 WHERE trade_id = 50",
     "fills": "UPDATE fills SET fee_units = fee_units + 1 WHERE trade_id = 50 AND is_maker",
-    "ledger": "UPDATE ledger_entries SET available_change = available_change + 1 WHERE (sequence, position) IN"
-    " (SELECT sequence, position FROM ledger_entries ORDER BY sequence DESC LIMIT 1)",
+    "ledger": "UPDATE ledger SET available_changes[1] = available_changes[1] + 1 WHERE (sequence, account) IN"
+    " (SELECT sequence, account FROM ledger ORDER BY sequence DESC LIMIT 1)",
     "balances": "UPDATE balances SET available = available + 1 WHERE account = 3 AND asset = 1",
     "rejections": "UPDATE rejections SET reason = 1 WHERE sequence = (SELECT min(sequence) FROM rejections)",
     "candles": "UPDATE candles_1m SET volume_lots = volume_lots + 1 WHERE ctid = (SELECT min(ctid) FROM candles_1m)",
@@ -331,20 +332,22 @@ async def test_a_changed_row_is_found_and_named(stored_url: str, part: str) -> N
 
 @pytest.mark.parametrize(
     ("part", "table"),
-    [("orders", "orders"), ("trades", "trades"), ("fills", "fills"), ("ledger", "ledger_entries"),
+    [("orders", "orders"), ("trades", "trades"), ("fills", "fills"), ("ledger", "ledger"),
      ("rejections", "rejections"), ("candles", "candles_1m"), ("balances", "balances"), ("catalogue", "markets"),
      ("transfers", "transfers"), ("fees", "account_fees"), ("volumes", "account_volumes")],
 )  # fmt: skip
 async def test_a_missing_row_is_found_and_named(stored_url: str, part: str, table: str) -> None:
     await tamper(stored_url, f"DELETE FROM {table} WHERE ctid = (SELECT max(ctid) FROM {table})")
     report = await audited(stored_url)
-    assert [(finding.part, "is missing" in finding.what) for finding in report.findings] == [(part, True)], told(report)
+    found = {(finding.part, "is missing" in finding.what) for finding in report.findings}
+    assert found == {(part, True)}, told(report)
+    assert len(report.findings) == 1 or part == "ledger", "a row of it has several entries"
 
 
 @pytest.mark.parametrize(
     ("part", "table", "changed"),
     [("orders", "orders", "order_id = 999999, client_order_id = 'x'"), ("trades", "trades", "trade_id = 999999"),
-     ("fills", "fills", "trade_id = 999999"), ("ledger", "ledger_entries", "sequence = 999999"),
+     ("fills", "fills", "trade_id = 999999"), ("ledger", "ledger", "sequence = 999999"),
      ("rejections", "rejections", "sequence = 999999, client_order_id = 'x'"),
      ("candles", "candles_1m", "opened_ns = -60000000000"),
      ("balances", "balances", "account = 999999, available = 1"),
@@ -359,8 +362,8 @@ async def test_a_row_too_many_is_found_and_named(stored_url: str, part: str, tab
         f"INSERT INTO {table} SELECT * FROM one_more",
     )
     report = await audited(stored_url)
-    assert [finding.part for finding in report.findings] == [part], told(report)
-    assert "is not the journal's" in report.findings[0].what
+    assert {finding.part for finding in report.findings} == {part}, told(report)
+    assert all("is not the journal's" in finding.what for finding in report.findings)
 
 
 async def test_many_findings_are_told_a_few_times_and_counted(stored_url: str) -> None:

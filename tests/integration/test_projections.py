@@ -32,7 +32,7 @@ from tests.support.journal import SHARD, Entry, JournalWriter
 
 Rows = dict[str, list[tuple[Any, ...]]]
 PROJECTED = (
-    "watermarks", "assets", "markets", "orders", "rejections", "trades", "fills", "balances", "ledger_entries",
+    "watermarks", "assets", "markets", "orders", "rejections", "trades", "fills", "balances", "ledger",
     "candles_1m", "transfers", "account_fees", "account_volumes",
 )  # fmt: skip
 MINUTE_NS = 60 * 10**9
@@ -135,14 +135,14 @@ async def test_the_ledger_sums_to_zero_and_leads_to_every_balance(
     rows = await projected.fetch("SELECT * FROM ledger_entries ORDER BY sequence, position")
     balances: defaultdict[tuple[int, int], tuple[int, int]] = defaultdict(lambda: (0, 0))
     sums: defaultdict[tuple[int, int], int] = defaultdict(int)
-    positions: defaultdict[int, list[int]] = defaultdict(list)
+    positions: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
     for row in rows:
         key = row["account"], row["asset"]
         available, held = balances[key]
         balances[key] = (available + row["available_change"], held + row["held_change"])
         assert balances[key] == (row["available_after"], row["held_after"])
         sums[row["sequence"], row["asset"]] += row["available_change"] + row["held_change"]
-        positions[row["sequence"]].append(row["position"])
+        positions[row["sequence"], row["account"]].append(row["position"])
     assert not any(sums.values()), "what one balance loses another gets"
     assert all(found == list(range(len(found))) for found in positions.values())
     table = await projected.fetch("SELECT account, asset, available, held FROM balances")

@@ -6,7 +6,7 @@ import numpy as np
 
 from engine.orders.ledger import Ledger
 from engine.records import EVENT, EventKind
-from exchange.projections.balances import ENTRY_COLUMNS
+from exchange.projections.balances import LEDGER_COLUMNS
 from exchange.projections.slice import copy_rows
 from exchange.storage.database import connect
 from tests.support import commands
@@ -33,7 +33,7 @@ async def test_balances_of_any_size(database_url: str) -> None:
     rows = ledger.rows(SHARD, 1, commands.deposit(1, 1, 1), events.tobytes())
     connection = await connect(database_url)
     try:
-        await copy_rows(connection, "ledger_entries", ENTRY_COLUMNS, once(rows))
+        await copy_rows(connection, "ledger", LEDGER_COLUMNS, once(rows))
         found = await connection.fetch(
             "SELECT available_after::text, held_after::text, order_id, created_ns FROM ledger_entries"
             " WHERE account > 0 ORDER BY account"

@@ -2,10 +2,12 @@
 
 import struct
 from collections.abc import Callable
+from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Integer, Numeric, SmallInteger, Table, Text
+from sqlalchemy import ARRAY, BigInteger, Boolean, Integer, Numeric, SmallInteger, Table, Text
+from sqlalchemy.types import TypeEngine
 
-Value = int | bool | str | None
+Value = int | bool | str | None | list["int | bool | str | None"]
 
 
 def _number(size: int) -> Callable[[bytes], Value]:
@@ -43,9 +45,36 @@ _READERS: dict[type, Callable[[bytes], Value]] = {
 }
 
 
+#: Of what arrays are made: `SELECT oid FROM pg_type`.
+_OIDS = {SmallInteger: 21, Integer: 23, BigInteger: 20, Numeric: 1700}
+
+
+def _reader(column: TypeEngine[Any]) -> Callable[[bytes], Value]:
+    if isinstance(column, ARRAY):
+        return _array(type(column.item_type))
+    return _READERS[type(column)]
+
+
+def _array(of: type) -> Callable[[bytes], Value]:
+    def read(field: bytes) -> list[Any]:
+        dimensions, has_null, oid, count, first = struct.unpack_from(">5i", field)
+        assert (dimensions, oid, first) == (1, _OIDS[of], 1)
+        elements, at = [], 20
+        for _ in range(count):
+            size = int.from_bytes(field[at : at + 4], "big", signed=True)
+            elements.append(None if size < 0 else _READERS[of](field[at + 4 : at + 4 + size]))
+            at += 4 + max(size, 0)
+        assert at == len(field)
+        assert has_null in (0, 1)
+        assert has_null or None not in elements
+        return elements
+
+    return read
+
+
 def read_rows(table: Table, columns: tuple[str, ...], rows: bytes) -> list[tuple[Value, ...]]:
     """Return the rows of a COPY without its begin and end, fields in the order of ``columns``."""
-    readers = [_READERS[type(table.c[name].type)] for name in columns]
+    readers = [_reader(table.c[name].type) for name in columns]
     found, at = [], 0
     while at < len(rows):
         assert int.from_bytes(rows[at : at + 2], "big") == len(columns)

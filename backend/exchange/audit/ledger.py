@@ -17,6 +17,7 @@ ENTRY_COLUMNS = (
     "held_after", "order_id", "trade_id", "created_ns",
 )  # fmt: skip
 BALANCE_COLUMNS = ("account", "asset", "available", "held", "sequence")
+_KEY = itemgetter(slice(0, 3))
 BalanceKey = tuple[int, int]  # account, asset
 
 
@@ -33,7 +34,7 @@ class LedgerAudit:
             + " AND sequence > $2 ORDER BY sequence, position, account"
         )
         self._rows = OrderedRows(connection, query, (shard, after.sequence), itemgetter(0))
-        self._comparison = Comparison(report, self.name, ENTRY_COLUMNS, itemgetter(slice(0, 3)), "sequence")
+        self._comparison = Comparison(report, self.name, ENTRY_COLUMNS, _KEY, "sequence")
         query = selection("balances", BALANCE_COLUMNS, ("available", "held")) + " ORDER BY account, asset"
         self._balance_rows = OrderedRows(connection, query, (shard,), itemgetter(0))
         self._report = report
@@ -62,10 +63,11 @@ class LedgerAudit:
 
     def _entries(self, made: Made, touched: set[BalanceKey]) -> list[Row]:
         rows: list[Row] = []
-        sequence = position = 0
+        sequence, positions = 0, defaultdict[int, int](int)
         for command, event in made:
             if event.sequence != sequence:
-                sequence, position = event.sequence, 0
+                sequence = event.sequence
+                positions.clear()
             for posting in postings_of(event, self._catalogue, command):
                 account, asset, kind, available_change, held_change, order_id, trade_id = posting
                 balance = self._balances[account, asset]
@@ -75,10 +77,11 @@ class LedgerAudit:
                 self._sums[asset] += available_change + held_change
                 touched.add((account, asset))
                 rows.append(
-                    (sequence, position, account, asset, int(kind), available_change, held_change, str(balance[0]),
-                     str(balance[1]), order_id or None, trade_id or None, event.timestamp_ns)
+                    (sequence, positions[account], account, asset, int(kind), available_change, held_change,
+                     str(balance[0]), str(balance[1]), order_id or None, trade_id or None, event.timestamp_ns)
                 )  # fmt: skip
-                position += 1
+                positions[account] += 1
+        rows.sort(key=_KEY)
         return rows
 
     def _check_sums(self, last: int) -> None:

@@ -3,11 +3,11 @@
 from engine.orders.ledger import Ledger
 from exchange.contracts.catalogue import Catalogue
 from exchange.projections.slice import TURN_ROWS, Connection, Slice, copy_rows, in_turns
-from exchange.storage.tables import balances, ledger_entries
+from exchange.storage.tables import balances, ledger
 
-ENTRY_COLUMNS = (
-    "shard", "account", "sequence", "position", "asset", "kind", "available_change", "held_change",
-    "available_after", "held_after", "order_id", "trade_id", "created_ns",
+LEDGER_COLUMNS = (
+    "shard", "account", "sequence", "created_ns", "assets", "kinds", "available_changes", "held_changes",
+    "available_after", "held_after", "order_ids", "trade_ids",
 )  # fmt: skip
 
 _LOAD = """
@@ -30,7 +30,7 @@ class Balances:
     """The rules are those of postings.py, compiled in engine/orders/ledger.pyx."""
 
     name = "balances"
-    tables = (balances, ledger_entries)
+    tables = (balances, ledger)
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
@@ -43,7 +43,7 @@ class Balances:
     async def write(self, connection: Connection, entries: Slice) -> None:
         self._know_markets()
         await self._know(connection, entries)
-        await copy_rows(connection, "ledger_entries", ENTRY_COLUMNS, entries.rows_with_commands(self._ledger.rows))
+        await copy_rows(connection, "ledger", LEDGER_COLUMNS, entries.rows_with_commands(self._ledger.rows))
         # In the order of the key, so that two writers would wait for each other and never deadlock.
         async for touched in in_turns(self._ledger.touched(), TURN_ROWS):
             accounts, assets, available, held, sequences = zip(*touched, strict=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -87,9 +88,24 @@ class Slice:
             self.transfers.append(transfer)
 
     async def turns(self) -> AsyncIterator[memoryview]:
-        """Yield the events in runs, and let the event loop serve others in between."""
-        async for events in in_turns(memoryview(self.events), TURN_EVENTS * EVENT_SIZE):
-            yield events
+        """Yield the events in runs of whole commands, and let the event loop serve others in between."""
+        events, start = memoryview(self.events), 0
+        while start < len(events):
+            end = self._end_of_command(start + TURN_EVENTS * EVENT_SIZE)
+            yield events[start:end]
+            start = end
+            await asyncio.sleep(0)
+
+    def _end_of_command(self, at: int) -> int:
+        """Where the command ends whose event is before a place among the events; the end beyond them."""
+        if at >= len(self.events):
+            return len(self.events)
+        count = len(self.events) // EVENT_SIZE
+        last = self._sequence_of(at // EVENT_SIZE - 1)
+        return EVENT_SIZE * bisect_right(range(count), last, lo=at // EVENT_SIZE, key=self._sequence_of)
+
+    def _sequence_of(self, number: int) -> int:
+        return int.from_bytes(self.events[number * EVENT_SIZE + 8 : number * EVENT_SIZE + 16], "little")
 
     async def rows(self, rows_of: Callable[[int, memoryview], bytes]) -> AsyncIterator[bytes]:
         """Yield what a function makes of the shard and runs of the events."""

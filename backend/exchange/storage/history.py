@@ -123,6 +123,9 @@ class History:
             key = tuple_(*(table.c[name] for name in keys))
             seen = tuple(_typed(table.c[name], value) for name, value in zip(keys, window.after, strict=True))
             query = query.where(key < seen if window.newest_first else key > seen)
+            # Of a view only this is known to be in an index's order.
+            edge = table.c[keys[0]]
+            query = query.where(edge <= seen[0] if window.newest_first else edge >= seen[0])
         scanned = query.order_by(*_ordered(table, keys, window.newest_first)).limit(SCAN_ROWS_MAX).subquery()
         wanted = select(scanned).order_by(*_ordered(scanned, keys, window.newest_first)).limit(window.limit + 1)
         filtered = False

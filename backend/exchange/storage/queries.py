@@ -234,7 +234,7 @@ class Queries:
         if asset is not None:
             query = query.where(ledger_entries.c.asset == asset)
         if before is not None:
-            query = query.where(tuple_(*key) < before)
+            query = query.where(tuple_(*key) < before, key[0] <= before[0])
         query = query.order_by(*(column.desc() for column in key)).limit(limit)
         return [_ledger_entry(row) for row in await self._all(query)]
 

@@ -483,28 +483,47 @@ balances = Table(
     postgresql_with={"fillfactor": 80},
 )
 
-ledger_entries = Table(
-    "ledger_entries",
+ledger = Table(
+    "ledger",
     metadata,
     Column("shard", Integer, primary_key=True, autoincrement=False),
     Column("account", BigInteger, primary_key=True, autoincrement=False),
     Column("sequence", BigInteger, primary_key=True, autoincrement=False),
-    Column("position", Integer, primary_key=True, autoincrement=False, comment="among the entries of its command"),
-    Column("asset", Integer, nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+    Column("assets", ARRAY(Integer), nullable=False),
     Column(
-        "kind",
-        SmallInteger,
+        "kinds",
+        ARRAY(SmallInteger),
         nullable=False,
         comment="1 deposit, 2 withdrawal, 3 hold, 4 release, 5 trade in, 6 trade out, 7 fee, 8 adjustment",
     ),
-    Column("available_change", BigInteger, nullable=False),
-    Column("held_change", BigInteger, nullable=False),
-    Column("available_after", Total, nullable=False),
-    Column("held_after", Total, nullable=False),
-    Column("order_id", BigInteger, comment="the order that caused it"),
-    Column("trade_id", BigInteger, comment="the trade that caused it"),
-    Column("created_ns", BigInteger, nullable=False),
-    comment="Projection balances: every change of a balance; the changes of a command sum to zero in each asset",
+    Column("available_changes", ARRAY(BigInteger), nullable=False),
+    Column("held_changes", ARRAY(BigInteger), nullable=False),
+    Column("available_after", ARRAY(Total), nullable=False),
+    Column("held_after", ARRAY(Total), nullable=False),
+    Column("order_ids", ARRAY(BigInteger), nullable=False, comment="the orders that caused them"),
+    Column("trade_ids", ARRAY(BigInteger), nullable=False, comment="the trades that caused them"),
+    comment="Projection balances: all that a command did to an account; an entry each in the view ledger_entries",
+)
+
+# The same an entry a row, for whoever reads it.
+ledger_entries = Table(
+    "ledger_entries",
+    MetaData(),  # a view
+    Column("shard", Integer),
+    Column("account", BigInteger),
+    Column("sequence", BigInteger),
+    Column("position", Integer, comment="among the account's entries of the command"),
+    Column("asset", Integer),
+    Column("kind", SmallInteger),
+    Column("available_change", BigInteger),
+    Column("held_change", BigInteger),
+    Column("available_after", Total),
+    Column("held_after", Total),
+    Column("order_id", BigInteger),
+    Column("trade_id", BigInteger),
+    Column("created_ns", BigInteger),
+    comment="Every change of a balance; the changes of a command sum to zero in each asset",
 )
 
 transfers = Table(

@@ -360,9 +360,8 @@ async def test_a_statement_that_does_not_add_up_is_not_told(alice: Trader, excha
     await alice.get("balances")
     await tamper(
         exchange.database.dsn,
-        "UPDATE ledger_entries SET available_after = available_after + 1 WHERE (account, sequence, position) ="
-        f" (SELECT account, sequence, position FROM ledger_entries WHERE account = {alice.account}"
-        " ORDER BY sequence DESC, position DESC LIMIT 1)",
+        "UPDATE ledger SET available_after[1] = available_after[1] + 1 WHERE (account, sequence) ="
+        f" (SELECT account, sequence FROM ledger WHERE account = {alice.account} ORDER BY sequence DESC LIMIT 1)",
     )
     _, nearest = await alice.get("history/statements/9000-01")
     status, problem = await alice.get(f"history/statements/{nearest['nearest']}")
