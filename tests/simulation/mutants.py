@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -39,12 +40,13 @@ async def _load_nothing(self: ClientOrders, ids: AsyncIterator[Key]) -> None:
     self._recent.clear()
 
 
-def _remember_what_is_done(self: ClientOrders, key: Key, answer: Any) -> None:
-    def remember(_: object) -> None:
+def _remember_what_is_done(self: ClientOrders, keys: list[Key], answers: list[Any]) -> None:
+    def remember(key: Key, answer: Any) -> None:
         self._seen.add(key)
-        self._recent[key] = answer
+        self._recent.remember_all([key], [answer])
 
-    answer.then(remember)
+    for key, answer in zip(keys, answers, strict=True):
+        answer.then(partial(remember, key))
 
 
 async def _look_at_once(self: Corridor) -> int:
@@ -77,7 +79,7 @@ MUTANTS: dict[str, Mutant] = {
     "begins a term without the client order ids": _both(
         (ClientOrders, "load", _load_nothing), (ClientOrders, "learn", lambda self, entries: None)
     ),
-    "remembers a client order id once it is answered": _both((ClientOrders, "_remember", _remember_what_is_done)),
+    "remembers a client order id once it is answered": _both((ClientOrders, "_remember_all", _remember_what_is_done)),
     "says NOT_RECEIVED without waiting for what is under way": _both((Corridor, "barrier", _look_at_once)),
     "reads without waiting for the tables": _both((Exchange, "caught_up", _read_at_once)),
     "forgets what it told": _both((Told, "of", lambda self, account: 0)),

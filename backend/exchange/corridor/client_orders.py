@@ -7,13 +7,12 @@ ever were (a 'no' is certain, and nearly every new id gets one), and the tables.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
 from engine.orders.batches import Answer
-from engine.orders.seen import BloomFilter
+from engine.orders.seen import BloomFilter, RecentAnswers
 from engine.records import CommandKind, Contingency, Reason
 from exchange.contracts import commands
 from exchange.contracts.refusals import EdgeReason, refuse
@@ -90,7 +89,7 @@ class ClientOrders:
         self._find = find
         self._projected = projected
         self._lookups: set[asyncio.Future[None]] = set()  # requests that ask the tables and are not submitted yet
-        self._recent: OrderedDict[Key, Answer[Entry]] = OrderedDict()
+        self._recent: RecentAnswers[Key, Entry] = RecentAnswers()
         self._seen = new_filter()
 
     async def load(self, ids: AsyncIterator[Key]) -> None:
@@ -102,10 +101,8 @@ class ClientOrders:
 
     def learn(self, entries: Sequence[Entry]) -> None:
         """Take in what the journal has of another leader's, or of an earlier term."""
-        for entry in entries:
-            key = _key_of(entry.command)
-            if key is not None:
-                self._remember(key, Answer.of(entry))
+        learned = [(key, Answer.of(entry)) for entry in entries if (key := _key_of(entry.command)) is not None]
+        self._remember_all([key for key, _ in learned], [answer for _, answer in learned])
 
     async def begin(self, key: Key, command: bytearray, submit: Submit) -> Placing:
         """Submit the command, unless its id was there before; return as soon as that is decided."""
@@ -120,7 +117,7 @@ class ClientOrders:
         if earlier is not None:
             return Repeated(earlier, key, command)
         answer = submit(command)
-        self._remember(key, answer)
+        self._remember_all([key], [answer])
         return answer
 
     def begin_now(self, key: Key, command: bytearray, submit: Submit) -> Placing | None:
@@ -131,7 +128,7 @@ class ClientOrders:
         if key in self._seen:
             return None
         answer = submit(command)
-        self._remember(key, answer)
+        self._remember_all([key], [answer])
         return answer
 
     async def begin_all(
@@ -143,8 +140,8 @@ class ClientOrders:
         CLIENT_ORDER_ID_REUSED when only some were.
         """
         keys = [key for key, _ in requests if key is not None]
-        if len(set(keys)) == len(keys) and not any(map(self._seen.__contains__, keys)):
-            return self._submit_new(requests, submit)
+        if len(set(keys)) == len(keys) and not self._seen.has_any(keys):
+            return self._submit_new(requests, keys, submit)
         found = await self._look_up(requests)
         # From here to the submission nothing awaits: what is new now stays new.
         earlier: list[Answer[Entry] | None] = []
@@ -160,9 +157,8 @@ class ClientOrders:
             detail = "some of these client order ids were used before and some not: new orders need new ids"
             raise refuse(Reason.CLIENT_ORDER_ID_REUSED, detail, field="client_order_id", limit="unique per account")
         answers = dict(zip(fresh, submit(list(fresh.values())), strict=True)) if fresh else {}
-        for name, answer in answers.items():
-            if not isinstance(name, int):
-                self._remember(name, answer)
+        named = {name: answer for name, answer in answers.items() if not isinstance(name, int)}
+        self._remember_all([*named], [*named.values()])
         if len(answers) == len(requests):
             return [*answers.values()]
         placings: list[Placing] = []
@@ -175,12 +171,13 @@ class ClientOrders:
                 placings.append(Repeated(earlier[number] or answers[name], key, command))
         return placings
 
-    def _submit_new(self, requests: Sequence[Request], submit: SubmitTogether) -> list[Placing]:
-        """Submit requests of which none was ever there before: nearly all of them."""
+    def _submit_new(self, requests: Sequence[Request], keys: list[Key], submit: SubmitTogether) -> list[Placing]:
+        """Submit requests of which none was ever there before: nearly all of them. ``keys``: theirs that have one."""
         answers = submit([command for _, command in requests])
-        for (key, _), answer in zip(requests, answers, strict=True):
-            if key is not None:
-                self._remember(key, answer)
+        named = answers
+        if len(keys) != len(answers):
+            named = [answer for (key, _), answer in zip(requests, answers, strict=True) if key is not None]
+        self._remember_all(keys, named)
         return [*answers]
 
     async def settled(self) -> None:
@@ -216,18 +213,16 @@ class ClientOrders:
         answer = self._recent.get(key)
         if answer is not None and answer.failed:
             # Not placed, or not known: the next request with this id must not meet a dead answer.
-            del self._recent[key]
+            self._recent.drop(key)
             return None
         return answer
 
-    def _remember(self, key: Key, answer: Answer[Entry]) -> None:
-        self._seen.add(key)
-        self._recent[key] = answer
-        while len(self._recent) > RECENT_MAX:
-            oldest, first = next(iter(self._recent.items()))
-            if not first.done() or (first.entry is not None and first.entry.sequence > self._projected()):
-                break  # the tables do not have it yet: over the bound for a moment rather than wrong
-            del self._recent[oldest]
+    def _remember_all(self, keys: list[Key], answers: list[Answer[Entry]]) -> None:
+        self._seen.add_all(keys)
+        self._recent.remember_all(keys, answers)
+        if len(self._recent) > RECENT_MAX:
+            # What the tables do not have yet stays: over the bound for a moment rather than wrong.
+            self._recent.forget(RECENT_MAX, self._projected())
 
 
 def _key_of(command: bytes) -> Key | None:
