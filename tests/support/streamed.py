@@ -122,6 +122,5 @@ class Streamed:
             streams.flush_depth()
             streams.flush_ticker()
             streams.flush_candles()
-        self.hub._line_up()
-        while self.hub._turns:
-            self.hub._slice()
+        for _ in self.hub._round():
+            pass

@@ -1,6 +1,7 @@
 """Channels and subscribers at their bounds: nothing piles up, and who is too slow is told so."""
 
 import asyncio
+import itertools
 import re
 import zlib
 from pathlib import Path
@@ -109,7 +110,7 @@ async def test_heartbeats_do_not_pile_up_either() -> None:
     listener.socket.has_room = False
     for _ in range(5):
         streamed.do(order(Side.BUY, 100))
-        streamed.hub._heartbeat()
+        streamed.hub._beat_due = True
         streamed.turn()
     listener.socket.has_room = True
     (beat,) = listener.taken()
@@ -136,47 +137,86 @@ async def test_however_many_listen_a_message_is_made_once_and_written_once_a_tur
     for _ in range(3):
         streamed.do(order(Side.BUY, 100), order(Side.SELL, 100, account=8))
     streamed.turn()
-    assert made == 4, "three batches of trades, and what became of the book"
+    assert made == 2, "the trades of three batches, and what became of the book"
     assert {listener.socket.writes for listener in listeners} == {1}
-    assert {len(listener.taken()) for listener in listeners} == {4}
+    assert {len(listener.taken()) for listener in listeners} == {2}
 
 
-@pytest.mark.parametrize(("spare", "share"), [(0.0, hub.SHARE), (0.1, hub.SHARE), (0.8, 0.8 * hub.SHARE_OF_SPARE)])
-async def test_turns_take_their_share_of_time_and_no_more(
-    monkeypatch: pytest.MonkeyPatch, spare: float, share: float
-) -> None:
+async def test_rounds_take_their_share_of_time_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a clock that moves when something is written: what is counted is counted exactly."""
-    streamed = Streamed()
-    monkeypatch.setattr(streamed.hub._leisure, "spare", lambda: spare)
+    streamed, write_s = Streamed(), 0.0001
     now = 0.0
     monkeypatch.setattr(hub.time, "perf_counter", lambda: now)
-    slept: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        nonlocal now
-        slept.append(seconds)
-        now += seconds
-
     listeners = [await streamed.listen("depth") for _ in range(100)]
+    written: list[float] = []
     for listener in listeners:
         listener.taken()
 
         def write(frames: bytes) -> None:
             nonlocal now
-            now += 0.0001
+            now += write_s
+            written.append(now)
 
         monkeypatch.setattr(listener.socket, "write", write)
-    streamed.do(order(Side.BUY, 100))
-    for streams in streamed.hub._markets.values():
-        streams.flush_depth()
+    real_sleep, slept = asyncio.sleep, list[float]()
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        slept.append(seconds)
+        now += seconds
+        tell()
+        await real_sleep(0)
+
+    def tell() -> None:
+        streamed.do(order(Side.BUY, 100))
+        for streams in streamed.hub._markets.values():
+            streams.flush_depth()
+
     monkeypatch.setattr(hub.asyncio, "sleep", sleep)
+    tell()
     turning = asyncio.ensure_future(streamed.hub._turn())
-    while len(streamed.hub._turns) or not slept:
+    while len(written) < 400:
         await asyncio.wait([turning], timeout=0.001)
     turning.cancel()
-    worked = 100 * 0.0001
-    assert sum(slept) == pytest.approx(worked * (1 / share - 1), rel=0.1)
-    assert 17 <= len(slept) <= 20, "five writes a slice, or six where sums of fractions are a little less"
+    begun, ended, round_s = written[0:400:100], written[99:400:100], 100 * write_s
+    assert [later - before for before, later in itertools.pairwise(begun)] == pytest.approx(3 * [round_s / hub.SHARE])
+    assert [last - first for first, last in zip(begun, ended, strict=True)] == pytest.approx(
+        4 * [round_s / hub.PACE], rel=0.1
+    )
+    pauses = [seconds for seconds in slept if seconds < round_s / hub.PACE / 2]
+    assert max(pauses) <= (hub.SLICE_S + write_s) * (1 / hub.PACE - 1) * 1.001
+
+
+async def test_a_round_leads_everybody_to_where_it_began_and_the_next_one_to_the_rest() -> None:
+    """However long it takes: so that they hold the same, and what one of them gets is made for all."""
+    streamed = Streamed()
+    listeners = [await streamed.listen("trades") for _ in range(4)]
+    for listener in listeners:
+        listener.taken()
+    steps = streamed.hub._round()
+    streamed.do(order(Side.BUY, 100), order(Side.SELL, 100, account=8))
+    for _ in steps:
+        streamed.do(order(Side.BUY, 100), order(Side.SELL, 100, account=8))
+    told = [listener.socket.messages.pop() for listener in listeners]
+    assert [(message["sequence"], len(message["trades"])) for message in told] == 4 * [(told[0]["sequence"], 1)]
+    assert not [message for listener in listeners for message in listener.taken()]
+    streamed.turn()
+    rest = [listener.taken() for listener in listeners]
+    assert all(messages == rest[0] for messages in rest)
+    assert [message["prev_sequence"] for message in rest[0]] == [told[0]["sequence"]]
+    assert len(rest[0][0]["trades"]) > 3
+
+
+async def test_a_heartbeat_is_never_ahead_of_what_was_told_before_it() -> None:
+    streamed = Streamed()
+    listener = await streamed.listen("trades")
+    listener.taken()
+    streamed.do(order(Side.BUY, 100), order(Side.SELL, 100, account=8))
+    streamed.hub._beat_due = True
+    for _ in streamed.hub._round():
+        streamed.do(order(Side.BUY, 100), order(Side.SELL, 100, account=8))
+    trades, beat = listener.taken()
+    assert (beat["type"], beat["sequence"]) == ("heartbeat", trades["sequence"])
 
 
 async def test_streams_that_break_are_nobody_elses_trouble(monkeypatch: pytest.MonkeyPatch) -> None:

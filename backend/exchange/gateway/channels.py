@@ -5,12 +5,17 @@ message is made and kept once, whoever and however many listen. A *log* gives ev
 *conflated* channel is a state, and gives one update from what the subscriber holds to what is now. Who holds something
 older than what is kept has missed something: a log ends the connection, a conflated channel sends a new snapshot. Who
 comes back soon resumes here; later, from the journal (hub.py).
+
+A round of turns (hub.py) takes a while, and a busy log is told something new meanwhile. So a log leads all of a round
+to the same sequence, that where it was lined up: they hold the same then, and what follows is made once for all again.
 """
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import msgspec
 
 from exchange.gateway.subscriber import Message, Subscriber, encode
 from exchange.observability import metrics
@@ -19,8 +24,9 @@ KEPT_MESSAGES = 4_000  # of a channel; at the bound the oldest is forgotten
 KEPT_BYTES = 4 * 1024 * 1024  # of a public log
 KEPT_PRIVATE_BYTES = 512 * 1024  # of an account's
 KEPT_CHANGES = 4_000  # of a conflated channel, in all its updates: beyond it a snapshot is cheaper
-SHARED_MAX = 64  # joined messages that wait for others at the same sequence
-SHARED_BYTES = 64 * 1024  # each; larger ones are made for each anew
+SHARED_MAX = 64  # joined messages that wait for others at the same sequence; beyond it they are made for each anew
+SHARED_BYTES = 4 * 1024 * 1024  # of them together
+JOINED_BYTES = 64 * 1024  # of several messages of a tape as one; where there is more, the next one begins
 
 
 class Channel(ABC):
@@ -37,8 +43,10 @@ class Channel(ABC):
         self._snapshot_content = snapshot
         self._when_told = when_told
         self._snapshot: tuple[int, bytes] = (-1, b"")
-        self._newer: dict[int, bytes] = {}  # by the sequence that they go on from
+        self._newer: dict[int, bytes] = {}  # that lead to the line, by the sequence that they go on from
+        self._newer_bytes = 0
         self._floor = sequence  # what is kept leads from there to the sequence
+        self._line = sequence  # where turns lead to
         self.sequence = sequence
         self.subscribers: dict[Subscriber, int] = {}  # and the sequence that each holds
 
@@ -52,7 +60,7 @@ class Channel(ABC):
 
     def resume(self, subscriber: Subscriber, sequence: int) -> None:
         """Send what came after a sequence that is kept, and updates from then on."""
-        self.go_on(subscriber, self._after(sequence))
+        self.go_on(subscriber, self._make(sequence, self.sequence) if sequence < self.sequence else b"")
 
     def go_on(self, subscriber: Subscriber, begun: bytes) -> None:
         """Send frames that lead to the channel's sequence, and updates from then on."""
@@ -66,18 +74,27 @@ class Channel(ABC):
         self.subscribers.pop(subscriber, None)
         subscriber.forget(self)
 
+    def line_up(self) -> None:
+        """Let turns lead to what was told until now."""
+        self._line = self.sequence
+        self._newer.clear()
+        self._newer_bytes = 0
+
     def newer(self, subscriber: Subscriber) -> bytes:
-        """Return frames with what the subscriber does not have yet, maybe none, and take them as told."""
+        """Return frames that lead the subscriber to the line, maybe none, and take them as told."""
         held = self.subscribers.get(subscriber, self.sequence)
-        frames = self._after(held) if self.keeps(held) else self._too_late(subscriber)
+        if self.keeps(held):
+            frames, reached = self._after(held), max(held, self._line)
+        else:
+            frames, reached = self._too_late(subscriber), self.sequence
         if subscriber in self.subscribers:
-            self.subscribers[subscriber] = self.sequence
+            self.subscribers[subscriber] = reached
         return frames
 
     def advance(self, sequence: int) -> None:
         """Pass over what nobody listens to."""
         self.sequence = self._floor = sequence
-        self._newer.clear()
+        self.line_up()
         self._forget_all()
 
     def snapshot(self) -> bytes:
@@ -94,24 +111,20 @@ class Channel(ABC):
             {"type": "update"} | self._head | {"sequence": sequence, "prev_sequence": prev_sequence} | content
         )
 
-    def _told(self, sequence: int) -> None:
-        self.sequence = sequence
-        self._newer.clear()
-        self._when_told(self)
-
     def _after(self, sequence: int) -> bytes:
-        if sequence >= self.sequence:
+        if sequence >= self._line:
             return b""
         frames = self._newer.get(sequence)
         if frames is None:
-            frames = self._make(sequence)
-            if len(frames) <= SHARED_BYTES and len(self._newer) < SHARED_MAX:
+            frames = self._make(sequence, self._line)
+            if len(self._newer) < SHARED_MAX and self._newer_bytes + len(frames) <= SHARED_BYTES:
                 self._newer[sequence] = frames
+                self._newer_bytes += len(frames)
         return frames
 
     @abstractmethod
-    def _make(self, sequence: int) -> bytes:
-        """Frames that lead from a sequence that is not before the floor to the channel's."""
+    def _make(self, sequence: int, end: int) -> bytes:
+        """Frames that lead from a sequence that is not before the floor to a later one, the line or the channel's."""
 
     @abstractmethod
     def _too_late(self, subscriber: Subscriber) -> bytes:
@@ -139,21 +152,29 @@ class Log(Channel):
 
     def update(self, sequence: int, content: Message) -> None:
         """Tell a message."""
-        frame = self.frame(sequence, self.sequence, content)
-        self._kept.append((sequence, frame))
-        self._bytes += len(frame)
+        self._keep(sequence, self.frame(sequence, self.sequence, content))
+
+    def _keep(self, sequence: int, piece: bytes) -> None:
+        self._kept.append((sequence, piece))
+        self._bytes += len(piece)
         while len(self._kept) > 1 and (self._bytes > self._bytes_max or len(self._kept) > KEPT_MESSAGES):
             self._floor, dropped = self._kept.popleft()
             self._bytes -= len(dropped)
-        self._told(sequence)
+        self.sequence = sequence
+        self._when_told(self)
 
-    def _make(self, sequence: int) -> bytes:
-        frames = []
-        for at, frame in reversed(self._kept):
+    def _between(self, sequence: int, end: int) -> list[tuple[int, bytes]]:
+        """What is kept after a sequence, up to a later one, oldest first."""
+        newest_first = []
+        for at, piece in reversed(self._kept):
             if at <= sequence:
                 break
-            frames.append(frame)
-        return b"".join(reversed(frames))
+            if at <= end:
+                newest_first.append((at, piece))
+        return newest_first[::-1]
+
+    def _make(self, sequence: int, end: int) -> bytes:
+        return b"".join(frame for _, frame in self._between(sequence, end))
 
     def _too_late(self, subscriber: Subscriber) -> bytes:
         name = self._head["channel"]
@@ -163,6 +184,35 @@ class Log(Channel):
     def _forget_all(self) -> None:
         self._kept.clear()
         self._bytes = 0
+
+
+class Tape(Log):
+    """A log whose messages are lists: who is behind by several gets one with all that they list, oldest first."""
+
+    def __init__(
+        self, head: Message, sequence: int, snapshot: Callable[[], Message], when_told: Callable[[Channel], None]
+    ) -> None:
+        super().__init__(head, sequence, snapshot, when_told)
+        self._list = head["channel"]  # the messages' field has the channel's name
+
+    def extend(self, sequence: int, items: Sequence[Message]) -> None:
+        """Tell some items, at least one. Each is rendered once, whoever gets it in which message."""
+        self._keep(sequence, msgspec.json.encode(items)[1:-1])
+
+    def _make(self, sequence: int, end: int) -> bytes:
+        frames, run, size, held = [], list[bytes](), 0, sequence
+        for at, items in self._between(sequence, end):
+            if run and size + len(items) > JOINED_BYTES:
+                frames.append(self._joined(sequence, held, run))
+                run, size, held = [], 0, sequence
+            run.append(items)
+            size += len(items) + 1
+            sequence = at
+        frames.append(self._joined(sequence, held, run))
+        return b"".join(frames)
+
+    def _joined(self, sequence: int, prev_sequence: int, run: list[bytes]) -> bytes:
+        return self.frame(sequence, prev_sequence, {self._list: msgspec.Raw(b"[" + b",".join(run) + b"]")})
 
 
 class Conflated(Channel):
@@ -191,9 +241,11 @@ class Conflated(Channel):
         while len(self._kept) > 1 and (self._changes > KEPT_CHANGES or len(self._kept) > KEPT_MESSAGES):
             self._floor, dropped = self._kept.popleft()
             self._changes -= len(dropped)
-        self._told(sequence)
+        self.sequence = sequence
+        self.line_up()  # the content of a message is of now
+        self._when_told(self)
 
-    def _make(self, sequence: int) -> bytes:
+    def _make(self, sequence: int, end: int) -> bytes:
         steps = []
         for at, changes in reversed(self._kept):
             if at <= sequence:
@@ -203,7 +255,7 @@ class Conflated(Channel):
         for changes in reversed(steps):
             merged.update(changes)
         metrics.STREAM_CONFLATED.inc(len(steps) - 1)
-        return self.frame(self.sequence, sequence, self._content(merged))
+        return self.frame(end, sequence, self._content(merged))
 
     def _too_late(self, subscriber: Subscriber) -> bytes:
         return self.snapshot()

@@ -2,17 +2,16 @@
 
     publish(batch) ──> channels: each message made once ──> turns: every subscriber that is behind takes what is newer
 
-Publishing costs the same however many listen. The turns have a share of this process's time, SHARE at least and a part
-of what orders leave, and are taken in slices of at most SLICE_S, so subscribers never slow the path of an order by more
-than that: where there are too many for the share, they get what is conflated less often, and the rest in larger pieces.
+Publishing costs the same however many listen. The turns are taken in rounds, in slices of at most SLICE_S, so they
+never hold up an order by more than that, and rounds have a share of this process's time, SHARE: a few subscribers are
+told at once, a thousand every 100 ms, all that came since in one message, and more of them less often.
 """
 
 import asyncio
 import logging
 import random
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,7 +21,6 @@ from exchange.contracts.orders import show_account_fill, show_order
 from exchange.contracts.units import Market
 from exchange.corridor.live import Changes, Live
 from exchange.gateway.channels import KEPT_PRIVATE_BYTES, Channel, Log
-from exchange.gateway.leisure import Leisure
 from exchange.gateway.market_streams import MarketStreams
 from exchange.gateway.order_feed import OrderFeed
 from exchange.gateway.resume import MissedLevels, MissedOrders, MissedSteps, MissedTrades
@@ -37,8 +35,10 @@ SUMMARY_EVERY_S = 0.25  # ticker and candles
 HEARTBEAT_EVERY_S = 5.0
 LOOK_EVERY_S = 1.0  # for connections that take nothing
 SLICE_S = 0.0005  # of turns between which everybody else has the loop
-SHARE = 0.07  # of this process's time, for turns, whatever else it does
-SHARE_OF_SPARE = 0.5  # of the time that is wanted for nothing else, where that is more
+PACE = 0.2  # of the time of a round, for its slices
+SHARE = 0.07  # of this process's time, for rounds: the next one begins no sooner
+ROUNDS_MAX_S = 0.25  # from one to the next, where the first has ended by then: logs must not forget what was not told
+MARKED_AT_ONCE = 50  # subscribers, in one step
 CREDIT_S = 0.02  # of sleep that was longer than asked for: so much is made up for
 RECONNECT_MS = 500  # after a restart, at the earliest; spread over so much more a client (RECONNECT_SPREAD_MS)
 RECONNECT_SPREAD_MS = 2
@@ -82,6 +82,13 @@ class Balances(Protocol):
     def balance(self, account: int, asset: int) -> tuple[int, int]: ...
 
 
+def _parts(subscribers: Iterable[Subscriber]) -> Iterator[list[Subscriber]]:
+    """Those that there are now, some at a time."""
+    everybody = list(subscribers)
+    for at in range(0, len(everybody), MARKED_AT_ONCE):
+        yield everybody[at : at + MARKED_AT_ONCE]
+
+
 class _Nothing:
     sequence = 0
 
@@ -101,10 +108,8 @@ class Hub:
         self._balances: Balances = _Nothing()
         self._when_exact: list[Callable[[], None]] = []  # what waits for the balances to be the journal's
         self._told: dict[Channel, None] = {}  # channels with something new since the last round
-        self._turns: deque[Subscriber] = deque()
-        self._in_turn: set[Subscriber] = set()
+        self._beat_due = False
         self._wake = asyncio.Event()
-        self._leisure = Leisure()
         self._opening: dict[int, asyncio.Lock] = {}
         self.connections: set[Subscriber] = set()
 
@@ -177,6 +182,7 @@ class Hub:
 
     def _touch_now(self, channel: Channel) -> None:
         """A private channel has something new: its few subscribers get it at once."""
+        channel.line_up()
         for subscriber in channel.subscribers:
             subscriber.mark(channel)
             subscriber.flush_soon()
@@ -191,46 +197,62 @@ class Hub:
             await asyncio.gather(turning, return_exceptions=True)
 
     async def _turn(self) -> None:
-        """Round after round: everybody who is behind, once, within the share of time."""
-        owed_s = 0.0
+        """Round after round: everybody who is behind, once, within the share of time.
+
+        By the wall's clock: on a busy machine, where this process gets less, turns get less of it too.
+        """
         while True:
             await self._wake.wait()
             self._wake.clear()
             begun = time.perf_counter()
-            self._line_up()
-            while self._turns:
-                took_s = self._slice()
-                self._leisure.take(took_s)
-                owed_s += took_s * (1 / max(SHARE, SHARE_OF_SPARE * self._leisure.spare()) - 1)
-                slept_at = time.perf_counter()
-                await asyncio.sleep(owed_s if owed_s > 0.001 else 0)  # the loop's clock has milliseconds
-                owed_s = max(owed_s - (time.perf_counter() - slept_at), -CREDIT_S)
-            metrics.STREAM_ROUND_SECONDS.observe(time.perf_counter() - begun)
+            took_s = await self._take_round(self._round())
+            ended = time.perf_counter()
+            metrics.STREAM_ROUND_SECONDS.observe(ended - begun)
+            await asyncio.sleep(max(begun + min(took_s / SHARE, ROUNDS_MAX_S) - ended, 0))
 
-    def _line_up(self) -> None:
+    async def _take_round(self, steps: Iterator[None]) -> float:
+        """Take the steps of a round in slices with pauses between them; return the seconds that all slices took."""
+        took_s = owed_s = 0.0
+        while True:
+            begun = time.perf_counter()
+            more = self._slice(steps)
+            ended = time.perf_counter()
+            took_s += ended - begun
+            if not more:
+                return took_s
+            owed_s += (ended - begun) * (1 / PACE - 1)
+            await asyncio.sleep(owed_s if owed_s > 0.001 else 0)  # the loop's clock has milliseconds
+            owed_s = max(owed_s - (time.perf_counter() - ended), -CREDIT_S)
+
+    def _slice(self, steps: Iterator[None]) -> bool:
+        """Take steps for a slice of time; return whether there may be more."""
+        until = time.perf_counter() + SLICE_S
+        return any(time.perf_counter() >= until for _ in steps)
+
+    def _round(self) -> Iterator[None]:
+        """Find out who is behind and give each a turn, in steps between which others may have the loop.
+
+        A heartbeat is of the moment at which the channels are lined up, so it is never ahead of what they lead to.
+        """
         told, self._told = self._told, {}
         for channel in told:
-            for subscriber in channel.subscribers:
-                subscriber.mark(channel)
-                self._queue(subscriber)
-
-    def _queue(self, subscriber: Subscriber) -> None:
-        if subscriber not in self._in_turn:
-            self._in_turn.add(subscriber)
-            self._turns.append(subscriber)
-
-    def _slice(self) -> float:
-        """Give turns for a slice of time; return the seconds that it took.
-
-        By the wall's clock: on a busy machine, where this process gets less, turns get less of it too.
-        """
-        begun = now = time.perf_counter()
-        while self._turns and now - begun < SLICE_S:
-            subscriber = self._turns.popleft()
-            self._in_turn.discard(subscriber)
+            channel.line_up()
+        beat, self._beat_due = self._heartbeat() if self._beat_due else b"", False
+        behind: dict[Subscriber, None] = {}
+        for channel in told:
+            for some in _parts(channel.subscribers):
+                for subscriber in some:
+                    subscriber.mark(channel)
+                behind.update(dict.fromkeys(some))
+                yield
+        for some in _parts(self.connections) if beat else ():
+            for subscriber in some:
+                subscriber.beat(beat)
+            behind.update(dict.fromkeys(some))
+            yield
+        for subscriber in behind:
             subscriber.flush()
-            now = time.perf_counter()
-        return now - begun
+            yield
 
     async def _tick(self) -> None:
         next_summary = next_heartbeat = next_look = 0.0
@@ -246,18 +268,15 @@ class Hub:
                     streams.flush_candles()
             if now >= next_heartbeat:
                 next_heartbeat = now + HEARTBEAT_EVERY_S
-                self._heartbeat()
+                self._beat_due = True
+                self._wake.set()
             if now >= next_look:
                 next_look = now + LOOK_EVERY_S
                 for subscriber in list(self.connections):
                     subscriber.look()
 
-    def _heartbeat(self) -> None:
-        beat = encode({"type": "heartbeat", "sequence": self._live.sequence, "timestamp_ns": time.time_ns()})
-        for subscriber in self.connections:
-            subscriber.beat(beat)
-            self._queue(subscriber)
-        self._wake.set()
+    def _heartbeat(self) -> bytes:
+        return encode({"type": "heartbeat", "sequence": self._live.sequence, "timestamp_ns": time.time_ns()})
 
     # Subscriptions
 

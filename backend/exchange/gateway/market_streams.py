@@ -18,7 +18,7 @@ from exchange.contracts.events import Event
 from exchange.contracts.orders import timestamp_text
 from exchange.contracts.units import Market
 from exchange.corridor.live import DAY_MINUTES, MINUTE_NS, Changes, Live, LiveMarket, Trades
-from exchange.gateway.channels import Channel, Conflated, Log
+from exchange.gateway.channels import Channel, Conflated, Log, Tape
 from exchange.gateway.markets import INTERVAL_MINUTES, MODE_NAMES, render_ticker
 from exchange.gateway.order_feed import OrderFeed, render_orders, render_steps
 from exchange.gateway.subscriber import Message, encode
@@ -42,7 +42,7 @@ class MarketStreams:
             self._head("depth"), sequence, self._depth_snapshot, when_told, lambda c: self._levels(c) | self._depth_end
         )
         self.raw = Log(self._head("depth.raw"), sequence, self._book, when_told)
-        self.trades = Log(self._head("trades"), sequence, self._latest_trades, when_told)
+        self.trades = Tape(self._head("trades"), sequence, self._latest_trades, when_told)
         self.ticker = Conflated(
             self._head("ticker"), sequence, self._ticker_snapshot, when_told, lambda change: change["ticker"]
         )
@@ -102,7 +102,7 @@ class MarketStreams:
         if not self.trades.subscribers:
             self.trades.advance(changes.sequence)
             return
-        self.trades.update(changes.sequence, {"trades": [render_trade(trade, self.market) for trade in trades]})
+        self.trades.extend(changes.sequence, [render_trade(trade, self.market) for trade in trades])
 
     def take_mode(self) -> None:
         """The market's mode has changed in a batch."""
