@@ -14,6 +14,7 @@ from exchange.projections.candles import Candles
 from exchange.projections.catalogue import CatalogueTables, load_catalogue
 from exchange.projections.fees import AccountFees, Volumes
 from exchange.projections.orders import Orders
+from exchange.projections.pace import Pace
 from exchange.projections.slice import Connection, Projection, read_slice
 from exchange.projections.trades import Trades
 from exchange.projections.transfers import Transfers
@@ -85,6 +86,7 @@ class ProjectionRunner:
         self._connection: Connection | None = None
         self._watermarks: dict[str, int] = {}
         self._journal_sequence = 0
+        self._pace = Pace()
         self._step = asyncio.Lock()
         self._grown = asyncio.Event()
         self._waited_for = asyncio.Event()
@@ -142,7 +144,10 @@ class ProjectionRunner:
         try:
             while True:
                 try:
-                    if not await self.advance():
+                    before, began_s = self.watermark, time.monotonic()
+                    if await self.advance():
+                        await self._make_way(self.watermark - before, time.monotonic() - began_s)
+                    else:
                         await self._until_grown()
                     backoff_s = BACKOFF_FIRST_S
                 except TRANSIENT as error:
@@ -279,6 +284,14 @@ class ProjectionRunner:
         for sequence, reached in self._waiters:
             if sequence <= watermark and not reached.done():
                 reached.set_result(None)
+
+    async def _make_way(self, entries: int, took_s: float) -> None:
+        """After a slice that more of the journal follows: rest in a burst, unless somebody waits."""
+        if self._connection is not None:
+            query = "SELECT coalesce(max(sequence), 0) FROM journal WHERE shard = $1"
+            self._journal_sequence = await self._connection.fetchval(query, self._shard)
+            rest_s = self._pace.rest_s(entries, took_s, self.watermark, self._journal_sequence)
+            await _is_set_within(self._waited_for, rest_s)
 
     async def _until_grown(self) -> None:
         """Wait until the journal may have grown; soon after a slice, also until the next is worth its cost."""
