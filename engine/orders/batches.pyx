@@ -21,14 +21,6 @@ cdef enum:
 cdef class Answer:
     """What becomes of a command."""
 
-    cdef readonly bytearray command
-    cdef readonly int follows
-    cdef readonly object entry
-    cdef object _error
-    cdef list _calls  # of those who wait
-    cdef object _receiver
-    cdef readonly object context
-
     def __init__(self, bytearray command=None, int follows=0):
         self.command, self.follows = command, follows
 
@@ -41,7 +33,7 @@ cdef class Answer:
         answer.entry = entry
         return answer
 
-    cdef inline bint is_known(self) noexcept:
+    cdef bint is_known(self) noexcept:
         return self.entry is not None or self._error is not None
 
     def done(self):
@@ -64,7 +56,7 @@ cdef class Answer:
             get_running_loop().call_soon(receiver, [self])
         self._receiver, self.context = receiver, context
 
-    cdef inline bint is_awaited(self) noexcept:
+    cdef bint is_awaited(self) noexcept:
         return self._receiver is not None or self._calls is not None
 
     def taken(self):

@@ -50,25 +50,9 @@ cdef const char* PLAIN_TERMS = (
     b'"other_leg_order_id":null,"parent_order_id":null,"child_order_id":null,"amendments":0'
 )
 
-cdef struct Fill:
-    uint64_t trade_id
-    uint64_t order_id
-    uint8_t side
-    int64_t price_ticks
-    int64_t quantity_lots
-    bint is_maker
-    bint is_auction
-    int64_t fee_units
-    int64_t executed_ns
-
 
 cdef class MarketFace:
     """Shows the orders and fills of one market."""
-
-    cdef bytes symbol, base, quote
-    cdef int base_scale, quote_scale
-    cdef Decimal tick, lot
-    cdef int average_shift  # decimals that an average price has more than quote units per unit of base have
 
     def __init__(self, str symbol not None, str base not None, str quote not None, int quote_scale, tick, lot):
         self.symbol, self.base, self.quote = map(msgspec.json.encode, (symbol, base, quote))
@@ -89,25 +73,38 @@ cdef class MarketFace:
         cdef const Event* records = records_of(events, &count)
         cdef Text text
         begin(&text)
-        self.put_order(&text, order)
-        put(&text, b',"fills":[')
-        self.put_fills(&text, order.order_id, records, count)
-        put(&text, b"]}")
+        self.put_order_with_fills(&text, order, records, count)
         return finish(&text)
 
     def placed(self, OrderState order, uint64_t sequence, bytes command not None, bytes events not None):
-        cdef Py_ssize_t count = 0, i
+        cdef Py_ssize_t count = 0
         cdef const Event* records = records_of(events, &count)
-        cdef list orders
-        for i in range(count):
-            if records[i].kind == REJECTED:
-                return None
-        if order is None or order.sequence != sequence:
-            orders = placed_orders(((command, events),))
-            if len(orders) != 1:
-                return None
-            order = orders[0]
-        return self.order_with_fills(order, events)
+        cdef Text text
+        order = order_as_placed(order, sequence, command, events, records, count)
+        if order is None:
+            return None
+        begin(&text)
+        self.put_order_with_fills(&text, order, records, count)
+        return finish(&text)
+
+    cdef bint put_placed(self, Text* text, OrderState order, uint64_t sequence, bytes command, bytes events) except -1:
+        # What ``placed`` returns; False where that is None: then nothing is put.
+        cdef Py_ssize_t count = 0, start = text.size
+        cdef const Event* records = records_of(events, &count)
+        order = order_as_placed(order, sequence, command, events, records, count)
+        if order is None:
+            return False
+        self.put_order_with_fills(text, order, records, count)
+        if text.failure == UNSUITED:
+            text.size, text.failure = start, NO_FAILURE
+            return False
+        return True
+
+    cdef void put_order_with_fills(self, Text* text, OrderState order, const Event* events, Py_ssize_t count) noexcept:
+        self.put_order(text, order)
+        put(text, b',"fills":[')
+        self.put_fills(text, order.order_id, events, count)
+        put(text, b"]}")
 
     def account_fill(self, fill):
         cdef Fill shown = as_fill(fill)
@@ -289,6 +286,22 @@ cdef class MarketFace:
             put(text, b"null")
 
 
+cdef OrderState order_as_placed(
+    OrderState order, uint64_t sequence, bytes command, bytes events, const Event* records, Py_ssize_t count
+):
+    # The order that a command placed, as it left it: ``order`` itself where nothing has happened to it since. None
+    # where it placed none.
+    cdef list orders
+    cdef Py_ssize_t i
+    for i in range(count):
+        if records[i].kind == REJECTED:
+            return None
+    if order is not None and order.sequence == sequence:
+        return order
+    orders = placed_orders(((command, events),))
+    return <OrderState>orders[0] if len(orders) == 1 else None
+
+
 def placed_orders(entries):
     cdef dict orders = {}
     cdef OrderState order, named
@@ -362,10 +375,6 @@ cdef Fill fill_of(const Event* trade, bint is_maker) noexcept:
     fill.fee_units = trade.maker_fee if is_maker else trade.taker_fee
     fill.executed_ns = trade.timestamp_ns
     return fill
-
-
-cdef inline void put_json(Text* text, bytes piece) noexcept:
-    put_bytes(text, PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece))
 
 
 cdef inline void put_word(Text* text, list words, uint64_t number) noexcept:

@@ -1,3 +1,4 @@
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 class OrderReader:
@@ -23,3 +24,12 @@ class OrderReader:
         Plain is a Limit order or a Market order by quantity, written as documented, with none of the fields that other
         orders need, and refused by no rule of gateway/order_request.py.
         """
+
+def plain_orders(
+    account: int, requests: Sequence[Any], shape: type, markets: Mapping[str, Any]
+) -> list[tuple[bytearray, str | None] | None]:
+    """Return (PLACE record, client order id) of each request that is a plain order, and None for any other.
+
+    ``requests``: a list; those that are no ``shape`` are no orders. ``markets``: what has an OrderReader as its
+    ``reader``, by symbol; a dict.
+    """

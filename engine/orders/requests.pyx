@@ -9,7 +9,7 @@ from libc.string cimport memcpy, memset
 
 from engine.matching.types cimport (
     CANCEL_NEWEST, CLIENT_ORDER_ID_SIZE, GTC, GTD, IOC, LAYOUT_VERSION, LIMIT_ORDER, MARKET_ORDER, POST_ONLY, UNITS_MAX,
-    FOK, OrderCommand, uint128_t,
+    FOK, PLACE, OrderCommand, uint128_t,
 )
 from engine.orders.decimals cimport Decimal, as_step, count_steps, overflows_product, read_decimal
 from engine.orders.text cimport ascii_of
@@ -52,6 +52,9 @@ cdef class OrderReader:
         self.notional_units_min = notional_units_min
 
     def place(self, uint64_t account, request, uint8_t kind, uint64_t order_id, uint8_t more_flags):
+        return self.read(account, request, kind, order_id, more_flags)
+
+    cdef bytearray read(self, uint64_t account, request, uint8_t kind, uint64_t order_id, uint8_t more_flags):
         cdef OrderCommand command
         memset(&command, 0, sizeof(command))
         command.header.version = LAYOUT_VERSION
@@ -91,6 +94,23 @@ cdef class OrderReader:
         if overflows_product(notional, <uint128_t>self.tick_lot_units, &notional):
             return False
         return notional < <uint128_t>UNITS_MAX() and <int64_t>notional >= self.notional_units_min
+
+
+def plain_orders(uint64_t account, list requests not None, shape, dict markets not None):
+    cdef list orders = []
+    for request in requests:
+        orders.append(plain_order(account, request, markets) if type(request) is shape else None)
+    return orders
+
+
+cdef tuple plain_order(uint64_t account, request, dict markets):
+    cdef object symbol = request.symbol
+    cdef object market = markets.get(symbol) if type(symbol) is str else None
+    cdef bytearray command
+    if market is None:
+        return None
+    command = (<OrderReader?>market.reader).read(account, request, PLACE, 0, 0)
+    return None if command is None else (command, request.client_order_id)
 
 
 cdef bint is_plain(request) except -1:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.orders.requests import plain_orders
 from engine.records import FLAG_ALLOW_FAILURE, CommandKind
 from exchange.contracts.commands import read_order
 from exchange.contracts.refusals import Refused
@@ -156,3 +157,22 @@ def test_a_tick_of_no_use_in_c_is_left_to_the_rules() -> None:
     )
     assert market.reader.place(7, request, CommandKind.PLACE, 0, 0) is None
     assert by_all_rules(market, request, CommandKind.PLACE, 0, 0) is not None
+
+
+class OtherRequest(OrderRequest):
+    """What is asked for beside orders."""
+
+
+@given(st.data(), odd_markets())
+def test_orders_read_together_are_those_read_by_themselves(data: st.DataObject, market: Market) -> None:
+    asked = data.draw(st.lists(st.one_of(requests(market), st.builds(OtherRequest), st.none()), max_size=5))
+    symbols = st.sampled_from((market.symbol, market.symbol, market.symbol.lower(), "NO/SUCH", None, 1, [], {}))
+    for request in asked:
+        if request is not None:
+            request.symbol = data.draw(symbols)
+    read = plain_orders(7, asked, OrderRequest, {market.symbol: market})
+    assert len(read) == len(asked)
+    for request, order in zip(asked, read, strict=True):
+        is_known = type(request) is OrderRequest and request.symbol == market.symbol
+        alone = market.reader.place(7, request, CommandKind.PLACE, 0, 0) if is_known else None
+        assert order == (None if alone is None else (alone, request.client_order_id))

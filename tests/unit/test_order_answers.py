@@ -31,7 +31,7 @@ PLACING = (CommandKind.PLACE, CommandKind.CANCEL_REPLACE)
 @pytest.mark.parametrize("batch", [1, 16])
 def test_an_order_is_answered_as_its_own_command_left_it(flow: Any, batch: int) -> None:
     shard, live = Shard(), Live(Catalogue())
-    entry_point = OrderEntry(cast(Any, SimpleNamespace(live=live)), cast(Any, None))
+    entry_point = OrderEntry(cast(Any, SimpleNamespace(live=live, catalogue=live.catalogue)), cast(Any, None))
     commands = stamped(flow(5, 3_000))
     answered = traded = 0
     for start in range(0, len(commands), batch):
@@ -43,7 +43,7 @@ def test_an_order_is_answered_as_its_own_command_left_it(flow: Any, batch: int) 
                 continue
             order = live.order(entry.sequence)
             market = live.catalogue.markets[int.from_bytes(entry.command[40:44], "little")]
-            answer = msgspec.json.decode(entry_point.placed(entry, market))
+            answer = msgspec.json.decode(entry_point.placed(entry))
             if order is not None and order.sequence == entry.sequence:
                 # Whoever names it later is told to it: only a list does, and is answered as a whole.
                 named = {

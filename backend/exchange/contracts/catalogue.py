@@ -29,7 +29,7 @@ class Catalogue:
         self.assets: dict[int, Asset] = {}
         self.markets: dict[int, Market] = {}
         self._assets_by_name: dict[str, Asset] = {}
-        self._markets_by_symbol: dict[str, Market] = {}
+        self.markets_by_symbol: dict[str, Market] = {}  # as they are written: BTC/USD and BTC-USD
         for command in definitions:
             self.define(command)
 
@@ -77,12 +77,12 @@ class Catalogue:
     def _know(self, market: Market) -> None:
         self.markets[market.number] = market
         for spelling in (market.symbol, market.symbol.replace("/", "-")):
-            self._markets_by_symbol[spelling] = market
+            self.markets_by_symbol[spelling] = market
 
     def market(self, symbol: object) -> Market:
         """Return the market of ``BTC/USD`` or ``BTC-USD`` (any letter case); refuses an unknown one."""
         if isinstance(symbol, str):
-            market = self._markets_by_symbol.get(symbol) or self._markets_by_symbol.get(symbol.upper())
+            market = self.markets_by_symbol.get(symbol) or self.markets_by_symbol.get(symbol.upper())
             if market is not None:
                 return market
         self._require_definitions()

@@ -286,6 +286,11 @@ def account_of(command: bytes | bytearray) -> int:
     return int.from_bytes(command[24:32], "little")
 
 
+def market_of(command: bytes | bytearray) -> int:
+    """Return the market of a record that places an order."""
+    return int.from_bytes(command[40:44], "little")
+
+
 def client_order_id(command: bytes | bytearray | memoryview) -> str | None:
     """Return the client order id of a record that places an order, None where it has none."""
     if not command[CLIENT_ORDER_ID.start]:

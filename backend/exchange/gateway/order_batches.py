@@ -7,6 +7,7 @@ import msgspec
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope
 
+from engine.orders.answers import show_outcomes
 from engine.orders.batches import Answer as Known
 from engine.records import Contingency, OrderType, Reason, Side
 from exchange.contracts import commands
@@ -26,7 +27,7 @@ from exchange.gateway.json_endpoint import (
     read_json_body,
 )
 from exchange.gateway.order_changes import AmendRequest, OrderChanges
-from exchange.gateway.order_entry import Begun, OrderEntry, ShortWay, Step, show_all
+from exchange.gateway.order_entry import Begun, OrderEntry, PlainOrder, ShortWay, Step, show_all
 from exchange.gateway.order_limits import check_command
 from exchange.gateway.order_request import LASTING, OrderRequest, check_side, place_command
 from exchange.gateway.principal import Principal
@@ -124,7 +125,7 @@ class OrderBatches:
         Not even an empty batch is free. Raises Refused.
         """
         access = self._exchange.access
-        cancels = sum(isinstance(operation, CancelOperation) for operation in operations)
+        cancels = len([True for operation in operations if type(operation) is CancelOperation])
         orders = len(operations) - cancels
         if orders:
             access.let_in(scope, principal, "trade", weight=orders)
@@ -140,49 +141,61 @@ class OrderBatches:
             limit = f"1 to {OPERATIONS_MAX}"
             detail = f"a batch has {limit} operations, this one {len(operations)}; nothing was done"
             raise refuse(EdgeReason.FIELD_INVALID, detail, field="operations", limit=limit)
-        steps = []
-        for operation in operations:
-            if isinstance(operation, AmendOperation):
-                steps.append(await self._amend(principal, operation))
-            else:
-                steps.append(self._step(principal, operation))
-        pairs = [(step.command, step.client_order_id) for step in steps if isinstance(step, Step)]
-        placings = await self._exchange.corridor.begin_all(principal.account, pairs) if pairs else []
+        plain = self._entry.plain_orders(principal, operations, PlaceOperation)
+        steps = [
+            order or await self._step(principal, operation) for order, operation in zip(plain, operations, strict=True)
+        ]
+        asked = [
+            step if isinstance(step, tuple) else (step.command, step.client_order_id)
+            for step in steps
+            if not isinstance(step, Refused)
+        ]
+        placings = await self._exchange.corridor.begin_all(principal.account, asked) if asked else []
         return Begun(placings, self._outcomes(steps, placings))
 
-    async def _outcomes(self, steps: list[Step | Refused], placings: Sequence[Placing]) -> Answer:
-        """What became of each operation: the status and the order or problem that a request of its own would get."""
-        begun = iter(placings)
-        outcomes: list[bytes] = []
-        for step in steps:
-            try:
-                if isinstance(step, Refused):
-                    raise step
-                placing = next(begun)
-                if isinstance(placing, Known) and placing.done():  # as all of a commit are with its first
-                    answer = step.finish(*placing.taken())
-                else:
-                    answer = step.finish(*await placing.result())
-                status, order = answer if isinstance(answer, tuple) else await answer
-                outcomes.append(b'{"status":%d,"order":%b,"problem":null}' % (status, encode(order)))
-            except Refused as refused:
-                refusal = refused.refusal
-                outcomes.append(encode({"status": refusal.status, "order": None, "problem": refusal.problem()}))
-        return 200, msgspec.Raw(b'{"outcomes":[%b]}' % b",".join(outcomes))
-
-    def _step(self, principal: Principal, operation: PlaceOperation | CancelOperation) -> Step | Refused:
+    async def _step(self, principal: Principal, operation: Operation) -> Step | Refused:
         try:
             if isinstance(operation, PlaceOperation):
                 return self._entry.place_step(principal, operation)
-            return self._entry.cancel_step(principal, operation.order_id)
-        except Refused as refused:
-            return refused
-
-    async def _amend(self, principal: Principal, operation: AmendOperation) -> Step | Refused:
-        try:
+            if isinstance(operation, CancelOperation):
+                return self._entry.cancel_step(principal, operation.order_id)
             return await self._changes.amend_step(principal, operation.order_id, operation)
         except Refused as refused:
             return refused
+
+    async def _outcomes(self, steps: list[PlainOrder | Step | Refused], placings: Sequence[Placing]) -> Answer:
+        """What became of each operation: the status and the order or problem that a request of its own would get.
+
+        Those of plain orders that are durable already are made together: all of a commit are with its first.
+        """
+        begun = iter(placings)
+        outcomes: list[bytes | Known[Entry]] = []
+        for step in steps:
+            placing = None if type(step) is Refused else next(begun)
+            if type(step) is tuple and isinstance(placing, Known) and placing.entry is not None:
+                outcomes.append(placing)
+            else:
+                outcomes.append(await self._outcome(step, placing))
+        find, markets = self._exchange.live.order, self._exchange.catalogue.markets
+        return 200, msgspec.Raw(show_outcomes(outcomes, markets, find, self._outcome_of_known))
+
+    async def _outcome(self, step: PlainOrder | Step | Refused, placing: Placing | None) -> bytes:
+        try:
+            if isinstance(step, Refused):
+                raise step
+            assert placing is not None, "what is not refused was begun"
+            finish = self._entry.finish_placing if isinstance(step, tuple) else step.finish
+            answer = finish(*await placing.result())
+            return _outcome(answer if isinstance(answer, tuple) else await answer)
+        except Refused as refused:
+            return _problem(refused)
+
+    def _outcome_of_known(self, known: Known[Entry]) -> bytes:
+        """The outcome of a plain order that was not placed, or whose Order has to be made in Python."""
+        try:
+            return _outcome(self._entry.finish_placing(*known.taken()))
+        except Refused as refused:
+            return _problem(refused)
 
     # Order lists
 
@@ -291,6 +304,16 @@ class OrderBatches:
             refusal = refused.refusal
             field = f"{name}.{refusal.field}" if refusal.field else None
             raise Refused(replace(refusal, field=field)) from None
+
+
+def _outcome(answer: Answer) -> bytes:
+    status, order = answer
+    return b'{"status":%d,"order":%b,"problem":null}' % (status, encode(order))
+
+
+def _problem(refused: Refused) -> bytes:
+    refusal = refused.refusal
+    return encode({"status": refusal.status, "order": None, "problem": refusal.problem()})
 
 
 def legs_of(request: OrderListRequest) -> int:

@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from engine.orders.faces import placed_orders
+from engine.orders.requests import plain_orders
 from engine.orders.words import STATUS_NAMES
 from engine.records import Reason
 from exchange.contracts import commands
@@ -35,7 +36,7 @@ from exchange.gateway.json_endpoint import (
     raw_problem,
     read_body,
 )
-from exchange.gateway.order_limits import check_command
+from exchange.gateway.order_limits import check_command, is_limited
 from exchange.gateway.order_request import OrderRequest, check_order_id, place_command
 from exchange.gateway.orders import own_order, with_fills
 from exchange.gateway.principal import Principal
@@ -69,6 +70,10 @@ class Step(msgspec.Struct, frozen=True):
         """Make the answer, whether it takes its time or not."""
         answer = self.finish(*result)
         return answer if isinstance(answer, tuple) else await answer
+
+
+#: A plain order as (command, client order id): its step is that of ``OrderEntry.finish_placing``.
+PlainOrder = tuple[bytearray, str | None]
 
 
 class Underway(NamedTuple):
@@ -142,25 +147,30 @@ class OrderEntry:
 
     def place_step(self, principal: Principal, request: OrderRequest) -> Step:
         """Place an order: 201 with the Order and its fills, 200 when its client_order_id had placed it before."""
-        return self.placing_step(*self.place_command(principal, request))
-
-    def place_command(self, principal: Principal, request: OrderRequest) -> tuple[Market, bytearray, str | None]:
-        """Return an order's market, its command and its client order id. Raises Refused."""
         market = self.exchange.catalogue.market(request.symbol)
         command, client_order_id = place_command(principal.account, market, request)
         check_command(principal, command, self.exchange)
-        return market, command, client_order_id
+        return Step(command, client_order_id, self.finish_placing)
 
-    def placing_step(self, market: Market, command: bytearray, client_order_id: str | None) -> Step:
-        """What places an order by its command."""
+    def plain_orders(
+        self, principal: Principal, requests: Sequence[object], shape: type[OrderRequest]
+    ) -> Sequence[PlainOrder | None]:
+        """Return the commands of requests that came together: what ``place_step`` makes of each that is plain.
 
-        def finish(entry: Entry, was_there: bool) -> Answer:
-            return 200 if was_there else 201, self.placed(entry, market)
+        None for any other: what is no ``shape``, is not plain (order_request.py), or is of a key that may not do
+        everything. Its own step tells what it is, and what is wrong with it.
+        """
+        if principal.key is not None and is_limited(principal.key):
+            return [None] * len(requests)
+        return plain_orders(principal.account, requests, shape, self.exchange.catalogue.markets_by_symbol)
 
-        return Step(command, client_order_id, finish)
+    def finish_placing(self, entry: Entry, was_there: bool) -> Answer:
+        """The answer of a PLACE command: 201 with the Order and its fills, 200 when it was there. Raises Refused."""
+        return 200 if was_there else 201, self.placed(entry)
 
-    def placed(self, entry: Entry, market: Market) -> msgspec.Raw:
-        """Return the Order with fills of a command that placed one. Raises Refused."""
+    def placed(self, entry: Entry) -> msgspec.Raw:
+        """Return the Order with fills of a PLACE command. Raises Refused."""
+        market = self.exchange.catalogue.markets[commands.market_of(entry.command)]
         order = self.exchange.live.order(entry.sequence)
         shown = market.face.placed(order, entry.sequence, entry.command, entry.events)
         if shown is not None:

@@ -18,7 +18,7 @@ def check_command(principal: Principal, command: bytearray, exchange: Exchange) 
     Every way to the corridor that a key may go passes here. Raises Refused MARKET_FORBIDDEN or NOTIONAL_CAPPED.
     """
     key = principal.key
-    if key is None or (key.symbols is None and not key.terms.notional_max):
+    if key is None or not is_limited(key):
         return
     asked, markets = commands.read_order(command), exchange.catalogue.markets
     if asked.kind in _NAMING:
@@ -41,6 +41,11 @@ def check_command(principal: Principal, command: bytearray, exchange: Exchange) 
         check_order(key, markets[asked.market], asked, exchange)
     elif asked.kind in (CommandKind.MASS_CANCEL, CommandKind.CANCEL_AFTER):
         _check_scope(key, markets.get(asked.market))
+
+
+def is_limited(key: ApiKey) -> bool:
+    """Whether a key may not trade on every market, or not as much as it likes."""
+    return key.symbols is not None or bool(key.terms.notional_max)
 
 
 def check_market(key: ApiKey, market: Market) -> None:

@@ -17,7 +17,6 @@ from engine.orders.batches import Answer
 from engine.records import Reason
 from engine.wire.frames import acknowledgement
 from exchange.contracts.refusals import EdgeReason, Refusal, Refused, refuse
-from exchange.contracts.units import Market
 from exchange.gateway.access import throttled
 from exchange.gateway.context import Submitted
 from exchange.gateway.dead_man import DeadMan, TimerRequest
@@ -150,7 +149,6 @@ class _Order(msgspec.Struct, gc=False):
     """One of a run that is under way."""
 
     id: int | str | None
-    market: Market
     left: Budget
     op: str = "place"
 
@@ -321,18 +319,17 @@ class StreamOrders:
         try:
             if left.wait_s:
                 raise throttled(left, "requests")
-            market, command, client_order_id = self._entry.place_command(principal, request)
-            placing = self._exchange.corridor.begin_now(command, principal.account, client_order_id)
+            step = self._entry.place_step(principal, request)
+            placing = self._exchange.corridor.begin_now(step.command, principal.account, step.client_order_id)
         except Exception as error:
             connection.answer_error(request, _told_of(error, {"rate_limit": left}))
             return connection.is_open
         if isinstance(placing, Answer):
             placed.underway.add(placing)
             connection.answering += 1
-            placing.hand_to(take_answers, _Order(request.id, market, left))
+            placing.hand_to(take_answers, _Order(request.id, left))
             return True
         asking = Asking(principal, placed, {"rate_limit": left})
-        step = self._entry.placing_step(market, command, client_order_id)
         if placing is not None:
             self._follow(connection, request, asking, step, placing)
             return True
@@ -341,18 +338,15 @@ class StreamOrders:
 
     def _answer_run(self, connection: Connection, placed: Placed, answers: list[Answer[Entry]]) -> None:
         """Answer orders that are durable, or of which it will not be known."""
-        find, frames = self._exchange.live.order, []
+        frames = []
         connection.answering -= len(answers)
         for answer in answers:
             placed.underway.discard(answer)
             order: _Order = answer.context
             try:
                 entry, _ = answer.taken()
-                number = entry.sequence
-                shown = order.market.face.placed(find(number), number, entry.command, entry.events)
-                if shown is None:
-                    shown = bytes(self._entry.placed(entry, order.market))
-                placed.orders.add(number)
+                shown = bytes(self._entry.placed(entry))
+                placed.orders.add(entry.sequence)
                 frames.append(acknowledgement(_encode(order.id), b"place", 201, shown, order.left.told()))
             except Exception as error:
                 if isinstance(error, Refused):
