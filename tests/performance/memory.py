@@ -2,9 +2,8 @@
 
     python -m tests.performance.memory --svg docs/memory.svg
 
-The orders are those of `exchange load`, of which a third stays in the book: every half minute somebody takes all that
-rests, so that as many orders are live at the end as at the beginning. What is kept of the others must be bounded; then
-the lines are flat once caches are full.
+The orders are those of `exchange load`, whose book stays small, so that as many are live at the end as at the
+beginning. What is kept of the others must be bounded; then the lines are flat once caches are full.
 """
 
 import argparse
@@ -22,7 +21,6 @@ import psutil
 from tests.support.server import ExchangeServer
 
 LOAD_S = 30.0  # of one run of the load generator: then its accounts have spent what they had
-TAKER_FUNDS = {"USD": "9000000", "BTC": "400"}
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 720, 300, 60, 30, 150, 40
 COLORS = ("#2563eb", "#d97706", "#059669")
 
@@ -43,8 +41,7 @@ def main() -> None:
     exchange = ExchangeServer()
     try:
         exchange.start()
-        taker = exchange.trader("taker", TAKER_FUNDS)
-        samples = run(exchange, taker, options.orders, options.every_s)
+        samples = run(exchange, options.orders, options.every_s)
     finally:
         exchange.close()
     for name in samples[0].mib:
@@ -53,7 +50,7 @@ def main() -> None:
         options.svg.write_text(figure(samples))
 
 
-def run(exchange: ExchangeServer, taker: str, orders: int, every_s: float) -> list[Sample]:
+def run(exchange: ExchangeServer, orders: int, every_s: float) -> list[Sample]:
     """Load the exchange until it has taken so many orders; return what was seen."""
     assert exchange.process is not None
     api = psutil.Process(exchange.process.pid)
@@ -69,18 +66,7 @@ def run(exchange: ExchangeServer, taker: str, orders: int, every_s: float) -> li
                 load.terminate()
         _, error = load.communicate()
         assert load.returncode == 0 or samples[-1].commands >= orders, error
-        take_everything(exchange, taker)
     return samples
-
-
-def take_everything(exchange: ExchangeServer, taker: str) -> None:
-    """Trade with all orders of the book, a thousand or so at a time."""
-    for side in ("Buy", "Sell"):
-        order = {"symbol": "BTC/USD", "side": side, "order_type": "Market", "quantity": "1"}
-        while exchange.call("POST", "/api/v1/orders", order, taker)[1].get("filled_quantity", "0") != "0":
-            pass
-        _, book = exchange.call("GET", "/api/v1/markets/BTC-USD/depth?levels=1")
-        assert not book["asks" if side == "Buy" else "bids"], "the taker has not enough to take everything"
 
 
 def sample(exchange: ExchangeServer, api: psutil.Process) -> Sample:
