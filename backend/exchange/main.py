@@ -161,7 +161,7 @@ class Server(uvicorn.Server):
                 ws_max_size=MESSAGE_BYTES_MAX,
                 ws_ping_interval=PING_EVERY_S,
                 ws_ping_timeout=PONG_WITHIN_S,
-                ws_per_message_deflate=False,
+                ws_per_message_deflate=False,  # agreed upon by StreamSocket
                 log_config=None,
                 access_log=False,
                 server_header=False,

@@ -3,12 +3,15 @@
     python -m tests.performance.streams [--server-cpu 0 --load-cpu 1]
 
 Each round loads orders twice, with and without subscribers who listen to depth, trades and ticker of the same market as
-the web page does, in a process of their own. The ratio of a round is what counts: the machine is shared. One of them
-reads every message and holds checksums and sequences against its book.
+the web page does, in a process of their own. The ratio of a round is what counts: the machine is shared. They offer
+compression as browsers do (--plain: they do not). One of them inflates and reads every message and holds checksums
+against its book, and the trades' numbers and sequences against each other; the others, which stand for machines
+elsewhere, only count frames.
 """
 
 import argparse
 import base64
+import itertools
 import json
 import os
 import resource
@@ -27,10 +30,13 @@ import psutil
 from exchange.gateway.websocket import frame
 from tests.performance.order_entry import load
 from tests.support.server import ExchangeServer
-from tests.support.stream_mirrors import DepthMirror
+from tests.support.stream_mirrors import DepthMirror, Mirror, TradesMirror
+from tests.support.stream_socket import inflated
 
 CHANNELS = ("depth", "trades", "ticker")
-CLOSE, PING, PONG = 0x88, 0x89, 0x8A
+CLOSE, PING, PONG, DEFLATED_TEXT = 0x88, 0x89, 0x8A, 0xC1
+#: What Chromium and Firefox offer.
+OFFER = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
 
 
 def main() -> None:
@@ -42,6 +48,7 @@ def main() -> None:
     parser.add_argument("--fill-seconds", type=float, default=20, help="of full load before")
     parser.add_argument("--subscribers", type=int, default=1_000)
     parser.add_argument("--channels", default=",".join(CHANNELS))
+    parser.add_argument("--plain", action="store_true", help="subscribers that offer no compression")
     parser.add_argument("--crossing", type=int, default=25, help="percent of orders that trade")
     parser.add_argument("--server-cpu", type=int, help="pin the server's Python process to this CPU")
     parser.add_argument("--load-cpu", type=int, help="pin the load generator and the subscribers to this CPU")
@@ -124,6 +131,7 @@ def load_orders(exchange: ExchangeServer, options: argparse.Namespace) -> dict[s
 def subscribers(exchange: ExchangeServer, options: argparse.Namespace) -> Iterator[None]:
     arguments = ["--port", str(exchange.port), "--subscribers", str(options.subscribers)]
     command = [sys.executable, "-m", "tests.performance.streams", *arguments, "--channels", options.channels]
+    command += ["--plain"] * options.plain
     if options.load_cpu is not None:
         command = ["taskset", "-c", str(options.load_cpu), *command]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -147,14 +155,14 @@ def listen(options: argparse.Namespace) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 16_384), hard))
     channels = options.channels.split(",")
-    sockets = [_subscribe(options.port, channels) for _ in range(options.subscribers)]
+    sockets = [_subscribe(options.port, channels, options.plain) for _ in range(options.subscribers)]
     poll = select.epoll()
     for each in sockets:
         each.setblocking(False)
         poll.register(each.fileno(), select.EPOLLIN)
     poll.register(sys.stdin.fileno(), select.EPOLLIN)
     readers = {each.fileno(): Reader(each) for each in sockets}
-    checked = readers[sockets[0].fileno()].mirror = DepthMirror()
+    checked = readers[sockets[0].fileno()].checked = Checked()
     print("ready", flush=True)
     received = reads = ended = 0
     began = time.monotonic()
@@ -162,9 +170,10 @@ def listen(options: argparse.Namespace) -> None:
         for descriptor, _ in poll.poll():
             if descriptor == sys.stdin.fileno():
                 took = time.monotonic() - began
+                frames = sum(reader.frames for reader in readers.values())
                 print(
-                    f"{received / took / 1e6:.1f} MB/s in {reads / took:.0f} reads/s, {ended} ended; one was checked: "
-                    f"{checked.taken} depth messages, {checked.taken / took:.1f}/s"
+                    f"{received / took / 1e6:.1f} MB/s, {frames / took:.0f} frames/s in {reads / took:.0f} reads/s, "
+                    f"{ended} ended; one was checked: {checked.told(took)}"
                 )
                 return
             data = os.read(descriptor, 262_144)
@@ -175,35 +184,37 @@ def listen(options: argparse.Namespace) -> None:
                 poll.unregister(descriptor)
 
 
-def _subscribe(port: int, channels: list[str]) -> socket.socket:
+def _subscribe(port: int, channels: list[str], plain: bool) -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", port))
     key = base64.b64encode(os.urandom(16)).decode()
     connection.sendall(
         f"GET /ws/v1 HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{'' if plain else OFFER}\r\n".encode()
     )
     answer = b""
     while not answer.endswith(b"\r\n\r\n"):
         answer += connection.recv(1)
     assert answer.startswith(b"HTTP/1.1 101"), answer
+    assert (b"permessage-deflate" in answer) != plain, answer
     for channel in channels:
         name, _, interval = channel.partition(":")
         operation = {"op": "subscribe", "channel": name, "symbol": "BTC-USD"} | (
             {"interval": interval} if interval else {}
         )
-        plain = frame(json.dumps(operation).encode())
-        assert len(plain) < 128, "one byte of length"
-        connection.sendall(bytes((plain[0], plain[1] | 0x80)) + bytes(4) + plain[2:])  # masked by zeros
+        framed = frame(json.dumps(operation).encode())
+        assert len(framed) < 128, "one byte of length"
+        connection.sendall(bytes((framed[0], framed[1] | 0x80)) + bytes(4) + framed[2:])  # masked by zeros
     return connection
 
 
 class Reader:
-    """Finds the frames in what one connection reads, answers pings, and looks into depth messages where asked."""
+    """Finds the frames in what one connection reads, answers pings, and has messages checked where asked."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._buffer = b""
-        self.mirror: DepthMirror | None = None
+        self.frames = 0
+        self.checked: Checked | None = None
 
     def take(self, data: bytes) -> bool:
         """Whether the connection goes on."""
@@ -211,19 +222,46 @@ class Reader:
         position = 0
         while (whole := _frame_at(data, position)) is not None:
             start, end = whole
-            if data[position] == PING:
+            first = data[position]
+            self.frames += 1
+            if first == PING:
                 self._connection.send(bytes((PONG, 0x80 | (end - start))) + bytes(4) + data[start:end])
-            elif data[position] == CLOSE:
+            elif first == CLOSE:
                 return False
-            elif self.mirror is not None:
-                self._look(json.loads(data[start:end]))
+            elif self.checked is not None:
+                self.checked.take(inflated(data[start:end]) if first == DEFLATED_TEXT else data[start:end])
             position = end
         self._buffer = data[position:]
         return bool(data)
 
-    def _look(self, message: dict[str, Any]) -> None:
-        if self.mirror is not None and message.get("channel") == "depth":
-            self.mirror.take(message)
+
+class Checked:
+    """What one subscriber makes of its messages; any that does not follow from those before is an error."""
+
+    def __init__(self) -> None:
+        self._mirrors: dict[str | None, Mirror] = {"depth": DepthMirror(), "trades": TradesMirror()}
+        self._bytes = 0
+
+    def take(self, text: bytes) -> None:
+        message = json.loads(text)
+        self._bytes += len(text)
+        mirror = self._mirrors.get(message.get("channel"))
+        if mirror is None:
+            return
+        if message["type"] == "update":
+            assert message["prev_sequence"] == mirror.sequence, f"{message} after {mirror.sequence}"
+        mirror.take(message)
+        if isinstance(mirror, TradesMirror):
+            numbers = [int(trade["trade_id"]) for trade in mirror.trades]
+            assert all(later == before + 1 for before, later in itertools.pairwise(numbers)), numbers
+            mirror.trades = mirror.trades[-1:]
+
+    def told(self, took: float) -> str:
+        depth, trades = self._mirrors["depth"].taken, self._mirrors["trades"].taken
+        return (
+            f"{depth / took:.1f} depth messages/s, {trades / took:.1f} of trades, "
+            f"{self._bytes / took / 1e3:.0f} KB/s inflated"
+        )
 
 
 def _frame_at(data: bytes, position: int) -> tuple[int, int] | None:

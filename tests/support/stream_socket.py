@@ -2,21 +2,31 @@
 
 import asyncio
 import json
+import zlib
 from typing import Any
 
 from exchange.gateway.subscriber import Subscriber
 
+WHOLE_TEXT, DEFLATED_TEXT = 0x81, 0xC1  # how a frame begins
+
+
+def inflated(payload: bytes) -> bytes:
+    """A message that was compressed by itself (RFC 7692)."""
+    return zlib.decompressobj(-15).decompress(payload + b"\0\0\xff\xff")
+
 
 def messages_of(frames: bytes) -> list[dict[str, Any]]:
-    """The JSON of whole frames as a server sends them."""
+    """The JSON of whole frames as a server sends them, compressed or not."""
     found, position = [], 0
     while position < len(frames):
-        assert frames[position] == 0x81, "a whole text message"
+        first = frames[position]
+        assert first in (WHOLE_TEXT, DEFLATED_TEXT)
         length, start = frames[position + 1], position + 2
         if length >= 126:
             size = 2 if length == 126 else 8
             length, start = int.from_bytes(frames[start : start + size]), start + size
-        found.append(json.loads(frames[start : start + length]))
+        payload = frames[start : start + length]
+        found.append(json.loads(inflated(payload) if first == DEFLATED_TEXT else payload))
         position = start + length
     return found
 
@@ -26,10 +36,12 @@ class FakeSocket:
 
     def __init__(self) -> None:
         self.has_room = True
+        self.deflates = False
         self.unsent = 0
         self.closed: tuple[int, str] | None = None
         self.messages: list[dict[str, Any]] = []
         self.writes = 0
+        self.deflated = 0  # writes that begin with a compressed message
         self._arrived = asyncio.Event()
 
     @property
@@ -39,6 +51,7 @@ class FakeSocket:
     def write(self, frames: bytes) -> None:
         assert self.is_open
         self.messages += messages_of(frames)
+        self.deflated += frames.startswith(bytes((DEFLATED_TEXT,)))
         self.writes += 1
         self._arrived.set()
 

@@ -12,6 +12,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from exchange.gateway.deflate import deflate
 from tests.support.server import ExchangeServer
 from tests.support.stream_mirrors import (
     AccountMirror,
@@ -27,8 +28,10 @@ Message = dict[str, Any]
 
 
 @asynccontextmanager
-async def stream(exchange: ExchangeServer, *operations: Message) -> AsyncIterator[ClientConnection]:
-    async with connect(exchange.url.replace("http", "ws") + "/ws/v1") as connection:
+async def stream(
+    exchange: ExchangeServer, *operations: Message, compression: str | None = "deflate"
+) -> AsyncIterator[ClientConnection]:
+    async with connect(exchange.url.replace("http", "ws") + "/ws/v1", compression=compression) as connection:
         for number, operation in enumerate(operations):
             await connection.send(json.dumps(operation | {"id": number}))
         yield connection
@@ -183,6 +186,45 @@ async def test_a_bad_operation_is_answered_and_the_connection_goes_on(
         assert (error["reason"], bool(error["detail"])) == (reason, True)
         await connection.send('{"op":"ping","id":7}')
         assert (await next_of(connection, "pong"))["id"] == 7
+
+
+@pytest.mark.parametrize("compression", ["deflate", None])
+async def test_compression_changes_nothing_but_the_bytes(
+    exchange_server: ExchangeServer, trader: Callable[..., str], compression: str | None
+) -> None:
+    token = trader(USD="1000000", ETH="1000")
+    channels = ("depth", "depth.raw", "l3", "trades")
+    operations = [{"op": "subscribe", "channel": channel, "symbol": "ETH-USD"} for channel in channels]
+    async with stream(exchange_server, *operations, compression=compression) as connection:
+        agreed = [str(extension) for extension in connection.protocol.extensions]
+        assert bool(agreed) == (compression is not None)
+        mirrors: dict[str, Mirror] = {channel: CHANNELS[channel]() for channel in channels}
+        await connection.send(json.dumps({"op": "ping", "id": "x" * 2_000}))  # compressed, where it is agreed upon
+        await follow(connection, mirrors, lambda: False)
+        for number in range(20):
+            side = ("Buy", "Sell")[number % 2]
+            status, placed = await call(exchange_server, "POST", "/api/v1/orders", order(side, 3_100, "0.1"), token)
+            assert status == 201, placed
+        trades = mirrors["trades"]
+        assert isinstance(trades, TradesMirror)
+        await follow(connection, mirrors, lambda: trades.sequence >= int(placed["sequence"]))
+        assert [trade["quantity"] for trade in trades.trades[-10:]] == ["0.1"] * 10
+
+
+async def test_a_message_that_inflates_to_too_much_or_not_at_all_ends_its_connection_alone(
+    exchange_server: ExchangeServer,
+) -> None:
+    async with stream(exchange_server) as bystander:
+        for payload, code in ((deflate(bytes(2**20)), 1009), (b"\xff\xff\xff", 1007)):
+            async with stream(exchange_server) as connection:
+                await connection.send('{"op":"ping","id":1}')
+                await next_of(connection, "pong")
+                connection.transport.write(bytes((0xC1, 0x80 | 126)) + len(payload).to_bytes(2) + bytes(4) + payload)
+                with pytest.raises(ConnectionClosed):
+                    await asyncio.wait_for(read_to_the_end(connection), 30)
+                assert connection.close_code == code
+        await bystander.send('{"op":"ping","id":1}')
+        await next_of(bystander, "pong")
 
 
 async def test_a_client_that_does_not_read_is_disconnected_and_slows_nobody(

@@ -11,9 +11,10 @@ import pytest
 
 from engine.records import OrderType, Side, TimeInForce
 from exchange.contracts import commands
-from exchange.gateway import channels, hub, subscriber
+from exchange.gateway import channels, hub, subscriber, websocket
+from exchange.gateway.deflate import deflate
 from tests.support.stream_mirrors import DepthMirror
-from tests.support.stream_socket import Listener
+from tests.support.stream_socket import Listener, messages_of
 from tests.support.streamed import Streamed
 
 DOCS = Path(__file__).parents[2] / "docs" / "streams.md"
@@ -140,6 +141,64 @@ async def test_however_many_listen_a_message_is_made_once_and_written_once_a_tur
     assert made == 2, "the trades of three batches, and what became of the book"
     assert {listener.socket.writes for listener in listeners} == {1}
     assert {len(listener.taken()) for listener in listeners} == {2}
+
+
+async def test_a_message_for_many_is_compressed_once_and_only_for_those_who_take_it_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    streamed = Streamed()
+    listeners = [await streamed.listen("trades") for _ in range(20)]
+    for number, listener in enumerate(listeners):
+        listener.taken()
+        listener.socket.deflates = number % 2 == 0
+    made: list[int] = []
+
+    def counted(message: bytes) -> bytes:
+        made.append(len(message))
+        return deflate(message)
+
+    monkeypatch.setattr(websocket, "deflate", counted)
+    for _ in range(3):
+        streamed.do(order(Side.BUY, 100), order(Side.SELL, 100, account=8))
+        streamed.turn()
+    assert len(made) == 3
+    assert [listener.socket.deflated for listener in listeners] == [3, 0] * 10
+    told = [listener.taken() for listener in listeners]
+    assert all(messages == told[1] for messages in told)
+    late = Listener()
+    late.socket.deflates = True
+    for _ in range(2):
+        await streamed.listen("trades", late)
+    assert len(made) == 4, "a snapshot, twice"
+    assert late.taken()[0]["type"] == "snapshot"
+
+
+async def test_what_is_an_accounts_own_is_never_compressed() -> None:
+    streamed, listener = Streamed(), Listener()
+    listener.socket.deflates = True
+    await streamed.listen("orders", listener, account=7)
+    for price_ticks in range(100, 103):
+        streamed.do(order(Side.BUY, price_ticks))
+        assert listener.taken()
+    listener.subscriber.send(subscriber.encode({"type": "ack", "id": "x" * 1_000}))
+    assert listener.taken()
+    assert listener.socket.deflated == 0
+    await streamed.listen("depth.raw", listener)
+    listener.taken()
+    streamed.do(*[order(Side.BUY, price_ticks, account=8) for price_ticks in range(110, 150)])
+    streamed.turn()
+    listener.taken()
+    assert listener.socket.deflated == 1, "what is public is"
+
+
+def test_what_is_compressed_in_one_go_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    message, small = b'{"a":"' + b"x" * 70_000 + b'"}', b'{"b":1}'
+    frames = [websocket.frame(each) for each in (small, message, small, message, message)]
+    monkeypatch.setattr(websocket, "DEFLATED_MAX", 2 * len(message))
+    shortened = websocket.deflated(b"".join(frames))
+    assert len(shortened) < len(message) + 2_000
+    assert shortened.startswith(frames[0]) and shortened.endswith(frames[4])
+    assert messages_of(shortened) == messages_of(b"".join(frames))
 
 
 async def test_rounds_take_their_share_of_time_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:

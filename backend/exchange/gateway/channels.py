@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from exchange.gateway.subscriber import Message, Subscriber, encode
+from exchange.gateway.websocket import deflated
 from exchange.observability import metrics
 
 KEPT_MESSAGES = 4_000  # of a channel; at the bound the oldest is forgotten
@@ -29,12 +30,34 @@ SHARED_BYTES = 4 * 1024 * 1024  # of them together
 JOINED_BYTES = 64 * 1024  # of several messages of a tape as one; where there is more, the next one begins
 
 
+class Shared:
+    """Frames for many, and the same compressed as soon as somebody takes them so."""
+
+    __slots__ = ("_deflated", "plain")
+
+    def __init__(self, plain: bytes) -> None:
+        self.plain = plain
+        self._deflated: bytes | None = None
+
+    def of(self, deflates: bool) -> bytes:
+        if not deflates:
+            return self.plain
+        if self._deflated is None:
+            self._deflated = deflated(self.plain)
+        return self._deflated
+
+
+NOTHING = Shared(b"")
+
+
 class Channel(ABC):
     """What both kinds have: a sequence, who listens, and a snapshot made once for all who ask at the same time.
 
     ``snapshot`` gives the content of a snapshot as of the channel's sequence; it may take newer state first.
-    ``when_told`` is called with every update.
+    ``when_told`` is called with every update. ``is_public``: what it tells is everybody's, and may be compressed.
     """
+
+    is_public = True
 
     def __init__(
         self, head: Message, sequence: int, snapshot: Callable[[], Message], when_told: "Callable[[Channel], None]"
@@ -42,8 +65,8 @@ class Channel(ABC):
         self._head = head
         self._snapshot_content = snapshot
         self._when_told = when_told
-        self._snapshot: tuple[int, bytes] = (-1, b"")
-        self._newer: dict[int, bytes] = {}  # that lead to the line, by the sequence that they go on from
+        self._snapshot: tuple[int, Shared] = (-1, NOTHING)
+        self._newer: dict[int, Shared] = {}  # that lead to the line, by the sequence that they go on from
         self._newer_bytes = 0
         self._floor = sequence  # what is kept leads from there to the sequence
         self._line = sequence  # where turns lead to
@@ -52,7 +75,7 @@ class Channel(ABC):
 
     def begin(self, subscriber: Subscriber) -> None:
         """Send a snapshot, and updates from then on."""
-        self.go_on(subscriber, self.snapshot())
+        self.go_on(subscriber, self._for(subscriber, self.snapshot()))
 
     def keeps(self, sequence: int) -> bool:
         """Whether what came after a sequence is here."""
@@ -84,12 +107,15 @@ class Channel(ABC):
         """Return frames that lead the subscriber to the line, maybe none, and take them as told."""
         held = self.subscribers.get(subscriber, self.sequence)
         if self.keeps(held):
-            frames, reached = self._after(held), max(held, self._line)
+            shared, reached = self._after(held), max(held, self._line)
         else:
-            frames, reached = self._too_late(subscriber), self.sequence
+            shared, reached = self._too_late(subscriber), self.sequence
         if subscriber in self.subscribers:
             self.subscribers[subscriber] = reached
-        return frames
+        return self._for(subscriber, shared)
+
+    def _for(self, subscriber: Subscriber, shared: Shared) -> bytes:
+        return shared.of(self.is_public and subscriber.deflates)
 
     def advance(self, sequence: int) -> None:
         """Pass over what nobody listens to."""
@@ -97,12 +123,12 @@ class Channel(ABC):
         self.line_up()
         self._forget_all()
 
-    def snapshot(self) -> bytes:
-        """The whole state at the sequence of the last message, as a frame."""
+    def snapshot(self) -> Shared:
+        """The whole state at the sequence of the last message."""
         if self._snapshot[0] != self.sequence:
             content = self._snapshot_content()
             head = {"type": "snapshot"} | self._head | {"sequence": self.sequence}
-            self._snapshot = self.sequence, encode(head | content)
+            self._snapshot = self.sequence, Shared(encode(head | content))
         return self._snapshot[1]
 
     def frame(self, sequence: int, prev_sequence: int, content: Message) -> bytes:
@@ -111,23 +137,24 @@ class Channel(ABC):
             {"type": "update"} | self._head | {"sequence": sequence, "prev_sequence": prev_sequence} | content
         )
 
-    def _after(self, sequence: int) -> bytes:
+    def _after(self, sequence: int) -> Shared:
         if sequence >= self._line:
-            return b""
-        frames = self._newer.get(sequence)
-        if frames is None:
-            frames = self._make(sequence, self._line)
-            if len(self._newer) < SHARED_MAX and self._newer_bytes + len(frames) <= SHARED_BYTES:
-                self._newer[sequence] = frames
-                self._newer_bytes += len(frames)
-        return frames
+            return NOTHING
+        shared = self._newer.get(sequence)
+        if shared is None:
+            shared = Shared(self._make(sequence, self._line))
+            size = len(shared.plain)
+            if len(self._newer) < SHARED_MAX and self._newer_bytes + size <= SHARED_BYTES:
+                self._newer[sequence] = shared
+                self._newer_bytes += size
+        return shared
 
     @abstractmethod
     def _make(self, sequence: int, end: int) -> bytes:
         """Frames that lead from a sequence that is not before the floor to a later one, the line or the channel's."""
 
     @abstractmethod
-    def _too_late(self, subscriber: Subscriber) -> bytes:
+    def _too_late(self, subscriber: Subscriber) -> Shared:
         """What a subscriber gets that holds something older than what is kept."""
 
     @abstractmethod
@@ -176,14 +203,25 @@ class Log(Channel):
     def _make(self, sequence: int, end: int) -> bytes:
         return b"".join(frame for _, frame in self._between(sequence, end))
 
-    def _too_late(self, subscriber: Subscriber) -> bytes:
+    def _too_late(self, subscriber: Subscriber) -> Shared:
         name = self._head["channel"]
         subscriber.lose("overflow", f"slow consumer: more than {len(self._kept)} messages of {name} were not read")
-        return b""
+        return NOTHING
 
     def _forget_all(self) -> None:
         self._kept.clear()
         self._bytes = 0
+
+
+class Private(Log):
+    """An account's own log, never compressed: whose secrets are mixed with what others say tells them by its length."""
+
+    is_public = False
+
+    def __init__(
+        self, head: Message, sequence: int, snapshot: Callable[[], Message], when_told: Callable[[Channel], None]
+    ) -> None:
+        super().__init__(head, sequence, snapshot, when_told, KEPT_PRIVATE_BYTES)
 
 
 class Tape(Log):
@@ -257,7 +295,7 @@ class Conflated(Channel):
         metrics.STREAM_CONFLATED.inc(len(steps) - 1)
         return self.frame(end, sequence, self._content(merged))
 
-    def _too_late(self, subscriber: Subscriber) -> bytes:
+    def _too_late(self, subscriber: Subscriber) -> Shared:
         return self.snapshot()
 
     def _forget_all(self) -> None:

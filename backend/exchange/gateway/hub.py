@@ -20,7 +20,7 @@ from exchange.contracts.order_state import Fill, OrderState
 from exchange.contracts.orders import show_account_fill, show_order
 from exchange.contracts.units import Market
 from exchange.corridor.live import Changes, Live
-from exchange.gateway.channels import KEPT_PRIVATE_BYTES, Channel, Log
+from exchange.gateway.channels import Channel, Private
 from exchange.gateway.market_streams import MarketStreams
 from exchange.gateway.order_feed import OrderFeed
 from exchange.gateway.resume import MissedLevels, MissedOrders, MissedSteps, MissedTrades
@@ -104,7 +104,7 @@ class Hub:
         self._live = live
         self._tail = Tail(archive)
         self._markets: dict[int, MarketStreams] = {}
-        self._private: dict[int, Log] = {}
+        self._private: dict[int, Private] = {}
         self._balances: Balances = _Nothing()
         self._when_exact: list[Callable[[], None]] = []  # what waits for the balances to be the journal's
         self._told: dict[Channel, None] = {}  # channels with something new since the last round
@@ -468,7 +468,7 @@ class Hub:
             acknowledge()
             self._private_channel(wanted.account).begin(wanted.subscriber)
 
-    def _private_channel(self, account: int) -> Log:
+    def _private_channel(self, account: int) -> Private:
         channel = self._private.get(account)
         if channel is None:
 
@@ -476,9 +476,7 @@ class Hub:
                 return self._private_content(account, self._live.orders_of.get(account, {}).values(), ())
 
             head = {"channel": "orders"}
-            channel = self._private[account] = Log(
-                head, self._live.sequence, snapshot, self._touch_now, KEPT_PRIVATE_BYTES
-            )
+            channel = self._private[account] = Private(head, self._live.sequence, snapshot, self._touch_now)
         return channel
 
     def _private_content(self, account: int, orders: Iterable[OrderState], fills: Iterable[Fill]) -> Message:

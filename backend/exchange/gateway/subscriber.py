@@ -43,6 +43,10 @@ class Socket(Protocol):
     def has_room(self) -> bool: ...
 
     @property
+    def deflates(self) -> bool:
+        """Whether the client takes compressed messages."""
+
+    @property
     def unsent(self) -> int:
         """Bytes that were written and did not leave yet."""
 
@@ -73,6 +77,11 @@ class Subscriber:
     @property
     def is_open(self) -> bool:
         return self._socket.is_open
+
+    @property
+    def deflates(self) -> bool:
+        """Whether it takes compressed messages."""
+        return self._socket.deflates
 
     def send(self, frames: bytes) -> None:
         """Write in this turn of the loop: an answer, or the beginning of a channel."""

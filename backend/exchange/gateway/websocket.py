@@ -3,7 +3,8 @@
 Uvicorn's protocol does the handshake and the keepalive. After that the endpoint takes over (``StreamSocket.begin``):
 incoming frames are read here, outgoing ones are bytes that were framed before (``frame``) and go to the transport as
 they are. The transport holds little (WRITE_BUFFER_BYTES, and so much again in the kernel); while it is full nothing is
-written, and the owner is called when it has room again.
+written, and the owner is called when it has room again. Who offers compression (deflate.py) may send compressed
+messages, and gets those compressed that are everybody's.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import Frame, Opcode
 
 from engine.wire.frames import plain_messages
+from exchange.gateway.deflate import Broken, SharedDeflate, TooLarge, deflate, inflate
 
 try:
     from websockets.speedups import apply_mask
@@ -27,10 +29,14 @@ MESSAGE_BYTES_MAX = 64 * 1024  # received; beyond it the connection is closed wi
 WRITE_BUFFER_BYTES = 64 * 1024
 KERNEL_BUFFER_BYTES = 256 * 1024
 FRAMES_A_TURN = 64  # received; then everybody else has a turn
+INFLATED_A_FRAME = 1024  # bytes that a compressed message becomes: so many count as another frame
+DEFLATED_MIN = 200  # bytes of a message that is worth compressing
+DEFLATED_MAX = 256 * 1024  # bytes that are compressed in one go; what follows goes as it is
 CLOSE_TIMEOUT_S = 5.0  # for the peer's answer to a close, and for what was written before it
 
 _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 _FINAL, _MASKED = 0x80, 0x80
+_RESERVED, _DEFLATED = 0x70, 0x40
 
 
 def frame(payload: bytes, opcode: int = _TEXT) -> bytes:
@@ -43,6 +49,24 @@ def frame(payload: bytes, opcode: int = _TEXT) -> bytes:
     return struct.pack("!BBQ", _FINAL | opcode, 127, length) + payload
 
 
+def deflated(frames: bytes) -> bytes:
+    """Return whole messages as ``frame`` makes them with those compressed that are large enough."""
+    pieces, position, left = [], 0, DEFLATED_MAX
+    while position < len(frames):
+        length, start = frames[position + 1], position + 2
+        if length >= 126:
+            size = 2 if length == 126 else 8
+            length, start = int.from_bytes(frames[start : start + size]), start + size
+        end = start + length
+        if DEFLATED_MIN <= length <= left:
+            pieces.append(frame(deflate(frames[start:end]), _TEXT | _DEFLATED))
+            left -= length
+        else:
+            pieces.append(frames[position:end])
+        position = end
+    return b"".join(pieces)
+
+
 class StreamSocket(WebSocketsSansIOProtocol):
     """A connection. Until ``begin`` it is uvicorn's, and serves any ASGI endpoint."""
 
@@ -53,6 +77,9 @@ class StreamSocket(WebSocketsSansIOProtocol):
         self._received = b""
         self._parts: list[bytes] = []  # of a message in several frames
         self._parts_bytes = 0
+        self._parts_deflated = False
+        self._inflated = 0  # bytes, of the last message taken
+        self.conn.available_extensions = [SharedDeflate()]
         self.ended: asyncio.Future[None] = self.loop.create_future()
 
     def handle_connect(self, event: Any) -> None:
@@ -70,6 +97,11 @@ class StreamSocket(WebSocketsSansIOProtocol):
         raw = self.transport.get_extra_info("socket")
         if raw is not None:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER_BYTES)
+
+    @property
+    def deflates(self) -> bool:
+        """Whether the client takes compressed messages."""
+        return bool(self.conn.extensions)
 
     @property
     def is_open(self) -> bool:
@@ -138,11 +170,13 @@ class StreamSocket(WebSocketsSansIOProtocol):
             taken = len(messages)
             if taken and not self.close_sent:
                 self._take(messages)
-        for _ in range(FRAMES_A_TURN - taken):
+        while taken < FRAMES_A_TURN:
+            self._inflated = 0
             end = self._read_frame(data, position)
             if end == position:
                 break
             position = end
+            taken += 1 + self._inflated // INFLATED_A_FRAME
         else:
             self._received = data[position:]
             if not self.transport.is_closing():
@@ -167,7 +201,8 @@ class StreamSocket(WebSocketsSansIOProtocol):
             if len(data) - start < size:
                 return position
             length, start = int.from_bytes(data[start : start + size]), start + size
-        if not second & _MASKED or first & 0x70:
+        may_deflate = self.deflates and first & 0x0F in (_TEXT, _BINARY)
+        if not second & _MASKED or first & _RESERVED & ~(_DEFLATED if may_deflate else 0):
             self.close(1002, "the frame is none that a client may send")
             return len(data)
         if length + self._parts_bytes > MESSAGE_BYTES_MAX:
@@ -187,13 +222,29 @@ class StreamSocket(WebSocketsSansIOProtocol):
             return  # nothing is taken any more, only the peer's good-bye is waited for
         elif opcode > _BINARY or (opcode != 0) == bool(self._parts):
             self.close(1002, "the frame does not follow the one before")
-        elif first & _FINAL:
-            parts, self._parts, self._parts_bytes = self._parts, [], 0
-            assert self._take is not None
-            self._take([b"".join((*parts, payload))])
         else:
-            self._parts.append(payload or b"")
-            self._parts_bytes += len(payload) + 1  # so that empty parts end too
+            if opcode:
+                self._parts_deflated = bool(first & _DEFLATED)
+            if first & _FINAL:
+                parts, self._parts, self._parts_bytes = self._parts, [], 0
+                self._take_message(b"".join((*parts, payload)))
+            else:
+                self._parts.append(payload or b"")
+                self._parts_bytes += len(payload) + 1  # so that empty parts end too
+
+    def _take_message(self, message: bytes) -> None:
+        assert self._take is not None
+        if self._parts_deflated:
+            try:
+                message = inflate(message, MESSAGE_BYTES_MAX)
+            except TooLarge:
+                self.close(1009, f"a message must have at most {MESSAGE_BYTES_MAX} bytes")
+                return
+            except Broken as broken:
+                self.close(1007, f"the message cannot be inflated: {broken}")
+                return
+            self._inflated = len(message)
+        self._take([message])
 
     def _control(self, opcode: int, payload: bytes) -> None:
         if opcode == _PING:

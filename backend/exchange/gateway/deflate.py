@@ -1,0 +1,64 @@
+"""Compression of single messages, as permessage-deflate has it (RFC 7692).
+
+No message refers to one before it (no context takeover, on neither side), and all have the same window. So a message
+for many is compressed once, and a connection has nothing of its own in memory.
+"""
+
+import zlib
+from collections.abc import Sequence
+
+from websockets.exceptions import NegotiationError
+from websockets.extensions import Extension
+from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
+from websockets.typing import ExtensionParameter
+
+WINDOW_BITS = 12  # 4 KiB: some twenty trades; a larger one gains nothing (decisions/0023)
+_LEVEL = 1
+_MEMORY = 5
+_INFLATE_BITS = 15  # whatever window a client has
+_TAIL = b"\0\0\xff\xff"  # of a flush; left out of every message
+
+
+class TooLarge(Exception):
+    """A message inflates to more than it may have."""
+
+
+class Broken(Exception):
+    """A message is no deflated one."""
+
+
+class SharedDeflate(ServerPerMessageDeflateFactory):
+    """Accepts an offer that what is compressed for everybody meets; who wants a smaller window gets plain messages."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            server_no_context_takeover=True, client_no_context_takeover=True, server_max_window_bits=WINDOW_BITS
+        )
+
+    def process_request_params(
+        self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[Extension]
+    ) -> tuple[list[ExtensionParameter], PerMessageDeflate]:
+        answer, extension = super().process_request_params(params, accepted_extensions)
+        if extension.local_max_window_bits != WINDOW_BITS:
+            raise NegotiationError(f"the window has {WINDOW_BITS} bits")
+        return answer, extension
+
+
+def deflate(message: bytes) -> bytes:
+    """Return the payload of a compressed message."""
+    deflater = zlib.compressobj(_LEVEL, zlib.DEFLATED, -WINDOW_BITS, _MEMORY)
+    return (deflater.compress(message) + deflater.flush(zlib.Z_SYNC_FLUSH))[: -len(_TAIL)]
+
+
+def inflate(payload: bytes, bytes_max: int) -> bytes:
+    """Return the message of a compressed payload. Raises TooLarge beyond ``bytes_max``, making no more, and Broken."""
+    inflater = zlib.decompressobj(-_INFLATE_BITS)
+    try:
+        message = inflater.decompress(payload + _TAIL, bytes_max + 1)
+    except zlib.error as error:
+        raise Broken(str(error)) from None
+    if len(message) > bytes_max:
+        raise TooLarge
+    if inflater.eof and inflater.unused_data not in (_TAIL, b"\0" + _TAIL):  # RFC 7692, 7.2.3.4: a final block, then 0
+        raise Broken("something follows the final block")
+    return message
