@@ -36,6 +36,7 @@ from exchange.settings import Settings
 from exchange.storage.database import open_database
 from exchange.storage.queries import Queries
 from exchange.storage.store import PostgresStore
+from exchange.storage.volumes import Volumes
 from exchange.treasury.fee_tiers import FeeTiers
 
 logger = logging.getLogger("exchange")
@@ -118,9 +119,8 @@ def leader_jobs(exchange: Exchange) -> list[Coroutine[Any, Any, None]]:
     async def caught_up() -> None:
         await exchange.caught_up(exchange.corridor.sequence)
 
-    fee_tiers = FeeTiers(
-        exchange.volumes, exchange.settings.fees, exchange.catalogue, exchange.corridor.submit, caught_up
-    )
+    volumes = Volumes(exchange.database.long_reads, exchange.shard, exchange.catalogue)  # of everybody, at once
+    fee_tiers = FeeTiers(volumes, exchange.settings.fees, exchange.catalogue, exchange.corridor.submit, caught_up)
     return [exchange.withdrawals.run(leads), exchange.adjustments.run(leads), fee_tiers.run(leads)]
 
 

@@ -336,7 +336,7 @@ async def scene(accounts: int = 32) -> AsyncIterator[Scene]:
     hub = Hub(corridor.catalogue, corridor.live)
     corridor.tell(on_term=hub.begin_term, on_changes=hub.publish)
     exchange = RunningExchange(
-        settings=settings, database=Database(engine, ""), corridor=corridor, projections=NoTables(),
+        settings=settings, database=Database(engine, engine, ""), corridor=corridor, projections=NoTables(),
         live=corridor.live, catalogue=corridor.catalogue, streams=hub, hub=hub,
     )  # fmt: skip
     exchange.access.state.loaded = True

@@ -12,8 +12,12 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.error
+import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +31,7 @@ from tests.support.server import ExchangeServer
 
 PAUSE_S = float(os.environ.get("EXCHANGE_FAULT_SECONDS", "10"))  # `make soak`: 60
 HELD_S = 20.0  # a request is answered within, whatever is wrong, and however busy this machine is
+LONG_HELD_S = 60.0  # an export or a statement is, or its refusal
 ORDER = {"symbol": "BTC/USD", "side": "Buy", "price": "100.00", "quantity": "0.01", "order_type": "Limit"}
 
 
@@ -201,23 +206,98 @@ def postgres_of(exchange: ExchangeServer) -> list[psutil.Process]:
     return [child for child in children if child.name() == "postgres"]
 
 
+@contextlib.contextmanager
+def standing_still(exchange: ExchangeServer) -> Iterator[None]:
+    stopped = postgres_of(exchange)
+    for process in stopped:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in stopped:
+            process.resume()
+
+
 @pytest.mark.timeout(600)
 def test_a_database_that_stands_still_holds_requests_within_a_bound(own_exchange: ExchangeServer) -> None:
     token = own_exchange.trader("ann", {"USD": "100000"})
     with flowing(own_exchange, token) as flow:
-        stopped = postgres_of(own_exchange)
-        for process in stopped:
-            process.suspend()
-        try:
+        with standing_still(own_exchange):
             until("a refusal", lambda: flow.refusals)
             assert {refusal["reason"] for refusal in flow.refusals} <= {"OUTCOME_UNKNOWN", "UNAVAILABLE"}
             until("health", lambda: health(own_exchange)["status"] == "down")
-        finally:
-            for process in stopped:
-                process.resume()
         until("orders again", lambda: places(own_exchange, token))
     assert flow.longest_s < HELD_S
     flow.check()
+    check_books(own_exchange)
+
+
+#: Reads of tables, of all kinds.
+READS = (
+    "auth/me", "auth/sessions", "api-keys", "account/commission", "balances", "orders", "orders/by-client-id/nobody",
+    "fills", "ledger", "deposits", "withdrawals", "markets/BTC-USD/trades", "markets/BTC-USD/candles?interval=1m",
+    "history/orders", "history/fills", "history/ledger",
+)  # fmt: skip
+#: Those that are given more time.
+LONG_READS = ("history/orders.csv", "history/ledger.csv", f"history/statements/{datetime.now(UTC):%Y-%m}")
+
+
+class Readers:
+    """An account that asks for many things at once."""
+
+    def __init__(self, exchange: ExchangeServer, token: str) -> None:
+        self._exchange = exchange
+        self.token = token
+
+    def ask(self, paths: Sequence[str]) -> list[tuple[str, int, Any, str | None, float]]:
+        """Return (path, status, reason, Retry-After, seconds until the answer) of each."""
+        with ThreadPoolExecutor(len(paths)) as asking:
+            return list(asking.map(self._ask, paths))
+
+    def _ask(self, path: str) -> tuple[str, int, Any, str | None, float]:
+        request = urllib.request.Request(f"{self._exchange.url}/api/v1/{path}")
+        request.add_header("Authorization", f"Bearer {self.token}")
+        began = time.monotonic()
+        try:
+            with urllib.request.urlopen(request, timeout=LONG_HELD_S + 10) as answer:
+                answer.read()
+                return path, answer.status, None, None, time.monotonic() - began
+        except urllib.error.HTTPError as error:
+            reason = json.loads(error.read())["reason"]
+            return path, error.code, reason, error.headers["Retry-After"], time.monotonic() - began
+
+
+def refused(answers: list[tuple[str, int, Any, str | None, float]], within_s: float) -> None:
+    for path, status, reason, retry_after, seconds in answers:
+        assert (status, reason) in ((503, "UNAVAILABLE"), (503, "OVERLOADED")), (path, status, reason)
+        assert retry_after is not None and int(retry_after) >= 1, path
+        assert seconds < within_s, (path, seconds)
+
+
+@pytest.mark.timeout(600)
+def test_a_database_that_stands_still_holds_reads_within_a_bound(own_exchange: ExchangeServer) -> None:
+    """Those that ask it anew, with every connection it has; those that come once it is known; and all after it."""
+    readers = Readers(own_exchange, own_exchange.trader("ben", {"USD": "100000"}))
+    everything = READS + LONG_READS
+
+    def answered() -> bool:
+        return {status for _, status, *_ in readers.ask(everything)} == {200, 404}  # 404: the order of nobody
+
+    until("answers", answered)
+    with standing_still(own_exchange):
+        began = time.monotonic()
+        with ThreadPoolExecutor(1) as beside:
+            exporting = beside.submit(readers.ask, LONG_READS)
+            while True:  # as long as the exports are held too
+                refused(readers.ask(READS), HELD_S)
+                assert health(own_exchange)["status"] == "down"
+                if exporting.done() and time.monotonic() - began > PAUSE_S:
+                    break
+            refused(exporting.result(), LONG_HELD_S)
+        assert own_exchange.call("GET", "/livez")[0] == 200
+    until("answers again", answered)
+    until("health", lambda: health(own_exchange)["status"] == "ok")
+    assert places(own_exchange, readers.token)
     check_books(own_exchange)
 
 

@@ -171,7 +171,7 @@ async def _verify(url: str, pinned: "Head | None") -> "Verdict":
     from exchange.storage import audit_log as log
     from exchange.storage.database import open_database
 
-    database = await open_database(url, pool_size=1)
+    database = await open_database(url, pool_size=1, statement_timeout_s=None)
     try:
         async with database.engine.connect() as connection:
             return await log.verify(connection, pinned)

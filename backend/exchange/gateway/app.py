@@ -65,6 +65,7 @@ def create_app(exchange: Exchange) -> FastAPI:
     app.state.exchange = exchange
     app.state.queries = queries
     app.state.history = History(exchange.database.engine, exchange.shard)
+    app.state.long_history = History(exchange.database.long_reads, exchange.shard)
     app.state.exports = Exports()
     _add_access(app, exchange)
     app.state.listing = Listing(exchange)

@@ -9,11 +9,12 @@ from exchange.contracts.order_state import OrderState
 from exchange.contracts.refusals import Refused
 from exchange.gateway.context import Past, Projections
 from exchange.gateway.tail import CannotFollow
-from exchange.storage.database import Database
+from exchange.storage.database import Database, DatabaseUnreachable
 from exchange.storage.journal import Entry
 from exchange.storage.queries import Queries
 
 TABLES_TIMEOUT_S = 5.0
+UNREADABLE = (SQLAlchemyError, DatabaseUnreachable, OSError)  # TimeoutError is an OSError
 
 _ENTRIES = text(
     "SELECT sequence, command, events FROM journal WHERE shard = :shard AND sequence > :after"
@@ -38,7 +39,7 @@ class JournalArchive:
             async with self._engine.connect() as connection:
                 rows = await connection.execute(_ENTRIES, values)
                 return [Entry(sequence, bytes(command), bytes(events)) for sequence, command, events in rows]
-        except (SQLAlchemyError, OSError, TimeoutError):
+        except UNREADABLE:
             raise CannotFollow("the journal cannot be read now") from None
 
     async def order(self, account: int, order_id: int, sequence: int) -> OrderState | None:
@@ -46,7 +47,7 @@ class JournalArchive:
         try:
             await self._projections.wait_for(sequence, TABLES_TIMEOUT_S)
             return await self._queries.order(account, order_id)
-        except (SQLAlchemyError, OSError, TimeoutError):
+        except UNREADABLE:
             raise CannotFollow("the tables cannot be read now") from None
 
     async def book(self, market: int, sequence: int) -> tuple[int, Sequence[Sequence[int]]]:

@@ -39,12 +39,17 @@ class Exports:
     def __init__(self) -> None:
         self._running = 0
 
-    def answer(self, filename: str, lines: AsyncIterator[str]) -> StreamingResponse:
-        """Return the answer. Raises Refused OVERLOADED."""
+    async def answer(self, filename: str, lines: AsyncIterator[str]) -> StreamingResponse:
+        """Return the answer once its first lines are read: until then it can be refused, later only broken off.
+
+        Raises Refused OVERLOADED, and what reading raises.
+        """
         if self._running >= EXPORTS_MAX:
             raise refuse(EdgeReason.OVERLOADED, f"{EXPORTS_MAX} exports are under way; try again in a moment")
+        counted = self._counted(lines)
+        first = await anext(counted)
         return StreamingResponse(
-            self._counted(lines),
+            _after(first, counted),
             media_type="text/csv; charset=utf-8; header=present",
             headers={"content-disposition": f'attachment; filename="{filename}"', "cache-control": "no-store"},
         )
@@ -58,13 +63,20 @@ class Exports:
             self._running -= 1
 
 
+async def _after(first: str, others: AsyncIterator[str]) -> AsyncIterator[str]:
+    yield first
+    async for line in others:
+        yield line
+
+
 async def csv_lines(listing: str, pages: AsyncIterator[list[Mapping[str, Any]]]) -> AsyncIterator[str]:
-    """Yield a header and rows of rendered items, a page at a time."""
+    """Yield a header and rows of rendered items, a page (of which there is one at least) at a time."""
     columns = COLUMNS[listing]
-    yield _lines([columns])
+    header = _lines([columns])
     async for page in pages:
-        if page:
-            yield _lines([[_cell(item, column) for column in columns] for item in page])
+        if header or page:
+            yield header + _lines([[_cell(item, column) for column in columns] for item in page])
+        header = ""
 
 
 def _cell(item: Mapping[str, Any], column: str) -> Any:

@@ -85,6 +85,11 @@ async def current_history(request: Request) -> History:
     return history
 
 
+async def long_history(request: Request) -> History:
+    history: History = request.app.state.long_history
+    return history
+
+
 async def current_exports(request: Request) -> Exports:
     exports: Exports = request.app.state.exports
     return exports
@@ -92,6 +97,8 @@ async def current_exports(request: Request) -> Exports:
 
 CurrentBounds = Annotated[Bounds, Depends(bounds)]
 CurrentHistory = Annotated[History, Depends(current_history)]
+#: For what reads much: on connections apart, and with a longer bound (storage/database.py).
+LongHistory = Annotated[History, Depends(long_history)]
 CurrentExports = Annotated[Exports, Depends(current_exports)]
 Pages = Callable[[Window], Awaitable[Page[dict[str, Any]]]]
 
@@ -129,7 +136,7 @@ async def list_history_ledger(
 
 @router.get("/orders.csv", response_class=StreamingResponse, responses=_EXPORT_ANSWERS)
 async def export_orders(
-    exchange: CurrentExchange, history: CurrentHistory, exports: CurrentExports, who: Exporting,
+    exchange: CurrentExchange, history: LongHistory, exports: CurrentExports, who: Exporting,
     within: CurrentBounds, symbol: Symbol = None, side: Side = None, status: Status = None,
     direction: Direction = "oldest",
 ) -> StreamingResponse:  # fmt: skip
@@ -140,7 +147,7 @@ async def export_orders(
 
 @router.get("/fills.csv", response_class=StreamingResponse, responses=_EXPORT_ANSWERS)
 async def export_fills(
-    exchange: CurrentExchange, history: CurrentHistory, exports: CurrentExports, who: Exporting,
+    exchange: CurrentExchange, history: LongHistory, exports: CurrentExports, who: Exporting,
     within: CurrentBounds, symbol: Symbol = None, side: Side = None, direction: Direction = "oldest",
 ) -> StreamingResponse:  # fmt: skip
     """Return your fills as CSV, all of them unless filtered."""
@@ -150,7 +157,7 @@ async def export_fills(
 
 @router.get("/ledger.csv", response_class=StreamingResponse, responses=_EXPORT_ANSWERS)
 async def export_ledger(
-    exchange: CurrentExchange, history: CurrentHistory, exports: CurrentExports, who: Exporting,
+    exchange: CurrentExchange, history: LongHistory, exports: CurrentExports, who: Exporting,
     within: CurrentBounds, asset: Asset = None, kind: Kind = None, direction: Direction = "oldest",
 ) -> StreamingResponse:  # fmt: skip
     """Return your ledger as CSV, all of it unless filtered."""
@@ -216,7 +223,7 @@ async def _export(
     direction: str,
 ) -> StreamingResponse:  # fmt: skip
     window = await _window(exchange, history, account, within, direction)
-    return exports.answer(f"{listing}.csv", csv_lines(listing, _rows(pages, replace(window, limit=EXPORT_ROWS))))
+    return await exports.answer(f"{listing}.csv", csv_lines(listing, _rows(pages, replace(window, limit=EXPORT_ROWS))))
 
 
 async def _rows(pages: Pages, window: Window) -> AsyncIterator[list[Mapping[str, Any]]]:

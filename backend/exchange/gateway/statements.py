@@ -15,7 +15,7 @@ from exchange.gateway.accounts import LEDGER_KINDS
 from exchange.gateway.context import Exchange
 from exchange.gateway.csv_export import CSV_ANSWER, csv_lines
 from exchange.gateway.dependencies import CurrentExchange, Fresh
-from exchange.gateway.history import CurrentExports, CurrentHistory, Exporting, Reading
+from exchange.gateway.history import CurrentExports, Exporting, LongHistory, Reading
 from exchange.gateway.orders import SIGNED_IN
 from exchange.gateway.problems import problems
 from exchange.projections.postings import PostingKind
@@ -37,7 +37,7 @@ Month = Annotated[str, Path(pattern=r"^\d{4}-\d{2}$", description="A month in UT
 )
 async def export_statement(
     exchange: CurrentExchange,
-    history: CurrentHistory,
+    history: LongHistory,
     exports: CurrentExports,
     who: Exporting,
     fresh: Fresh,
@@ -45,12 +45,12 @@ async def export_statement(
 ) -> StreamingResponse:
     """Return the statement of a month as CSV: opening, movements, closing, by asset."""
     statement = await _statement(exchange, history, who.account, month)
-    return exports.answer(f"statement-{month}.csv", csv_lines("statement", _pages(statement)))
+    return await exports.answer(f"statement-{month}.csv", csv_lines("statement", _pages(statement)))
 
 
 @router.get("/statements/{month}", response_model=schemas.Statement, responses=_ANSWERS)
 async def get_statement(
-    exchange: CurrentExchange, history: CurrentHistory, who: Reading, fresh: Fresh, month: Month
+    exchange: CurrentExchange, history: LongHistory, who: Reading, fresh: Fresh, month: Month
 ) -> dict[str, Any]:
     """Return what a month did to your balances: opening, movements by kind, closing, by asset."""
     return await _statement(exchange, history, who.account, month)
@@ -62,7 +62,7 @@ async def _statement(exchange: Exchange, history: History, account: int, month: 
     watermark = exchange.projections.watermark
     first = min(await history.sequence_at(begin_ns), watermark + 1)
     last = min(await history.sequence_at(end_ns) - 1, watermark)
-    found = await asset_statements(exchange.database.engine, exchange.shard, account, first, last)
+    found = await asset_statements(exchange.database.long_reads, exchange.shard, account, first, last)
     if not all(asset.reconciles for asset in found):
         raise refuse(EdgeReason.UNAVAILABLE, "the ledger is being made again: ask in a moment", retry_after_s=5)
     return {

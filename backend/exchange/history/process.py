@@ -172,7 +172,9 @@ class _Answering:
     async def answer(self, what: str, sequence: int, subject: int, levels: int) -> dict[str, Any] | None:
         try:
             if self._connection is None or self._connection.is_closed():
-                self._connection = await connect(self._dsn, settings={"application_name": "exchange history"})
+                self._connection = await connect(
+                    self._dsn, command_timeout_s=ANSWER_TIMEOUT_S, settings={"application_name": "exchange history"}
+                )
             return await self._answer(self._connection, what, sequence, subject, levels)
         except NotYet as early:
             return {"head": early.head}

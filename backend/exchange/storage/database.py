@@ -1,4 +1,9 @@
-"""Reach Postgres: SQLAlchemy for queries, asyncpg itself where COPY and notifications are needed."""
+"""Reach Postgres: SQLAlchemy for queries, asyncpg itself where COPY and notifications are needed.
+
+A server that stands still, or behind a network that swallows, answers nothing and breaks nothing off: each wait for it
+has a bound of its own here. Who reaches one is told that it is unreachable, and the connection is thrown away, since
+nobody knows what still comes out of it.
+"""
 
 import asyncio
 from collections.abc import Mapping
@@ -6,9 +11,14 @@ from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
+from sqlalchemy import AsyncAdaptedQueuePool, ExceptionContext, PoolProxiedConnection, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 CONNECT_TIMEOUT_S = 10.0
+POOL_SIZE, POOL_TIMEOUT_S = 8, 5.0  # a caller waits so long for a connection, then: sqlalchemy.exc.TimeoutError
+STATEMENT_TIMEOUT_S = 5.0  # of what requests ask and change, and of opening a connection for them
+#: Exports and statements read more at once, on so many connections apart, which nobody else waits for.
+LONG_READS, LONG_STATEMENT_TIMEOUT_S = 4, 30.0
 
 
 class DatabaseUnreachable(Exception):
@@ -17,53 +27,94 @@ class DatabaseUnreachable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """The reading and writing side of everything that is no journal. ``dsn`` is for asyncpg."""
+    """The reading and writing side of everything that is no journal. ``dsn`` is for asyncpg.
+
+    Both engines raise DatabaseUnreachable where Postgres does not answer in time; then what was being changed may have
+    been changed. ``long_reads`` waits longer.
+    """
 
     engine: AsyncEngine
+    long_reads: AsyncEngine
     dsn: str
 
     async def close(self) -> None:
         await self.engine.dispose()
+        await self.long_reads.dispose()
 
 
-async def open_database(url: str, *, pool_size: int = 8, pool_timeout_s: float = 5.0) -> Database:
-    """Return a pool of at most ``pool_size`` connections, of which one was tried.
+async def open_database(
+    url: str, *, pool_size: int = POOL_SIZE, statement_timeout_s: float | None = STATEMENT_TIMEOUT_S
+) -> Database:
+    """Return a pool of at most ``pool_size`` connections, after one was tried.
 
-    ``url``: see ``asyncpg_dsn``. Raises DatabaseUnreachable. A caller that finds every connection taken for
-    ``pool_timeout_s`` gets sqlalchemy.exc.TimeoutError.
+    ``url``: see ``asyncpg_dsn``; ``statement_timeout_s``: None for work of its own that takes as long as it takes.
+    Raises DatabaseUnreachable.
     """
     dsn = asyncpg_dsn(url)
     connection = await connect(dsn)
     await connection.close()
+    engine = _engine(dsn, pool_size, statement_timeout_s)
+    return Database(engine, _engine(dsn, LONG_READS, LONG_STATEMENT_TIMEOUT_S), dsn)
+
+
+def _engine(dsn: str, pool_size: int, statement_timeout_s: float | None) -> AsyncEngine:
     engine = create_async_engine(
         "postgresql+asyncpg://",
         # One parser of addresses for every connection: asyncpg's, which reads what libpq reads.
-        async_creator=lambda: connect(dsn),
+        async_creator=lambda: connect(dsn, timeout_s=STATEMENT_TIMEOUT_S, command_timeout_s=statement_timeout_s),
+        poolclass=_Pool,
         pool_size=pool_size,
         max_overflow=0,
-        pool_timeout=pool_timeout_s,
+        pool_timeout=POOL_TIMEOUT_S,
         pool_pre_ping=True,
     )
-    return Database(engine, dsn)
+    event.listen(engine.sync_engine, "handle_error", _throw_away)
+    return engine
+
+
+class _Pool(AsyncAdaptedQueuePool):
+    """A pool that names a connection whose test is not answered in time as what it is."""
+
+    def connect(self) -> PoolProxiedConnection:
+        try:
+            return super().connect()
+        except TimeoutError as error:
+            raise _unanswered() from error
+
+
+def _throw_away(failed: ExceptionContext) -> None:
+    """A statement that was not answered in time: its connection goes, and not back into the pool."""
+    if isinstance(failed.original_exception, TimeoutError):
+        failed.is_disconnect = True
+        failed.invalidate_pool_on_disconnect = False  # of the others each finds out for itself
+        raise _unanswered()
+
+
+def _unanswered() -> DatabaseUnreachable:
+    return DatabaseUnreachable("Postgres did not answer in time")
 
 
 async def connect(
-    url: str, *, command_timeout_s: float | None = None, settings: Mapping[str, str] | None = None
+    url: str,
+    *,
+    timeout_s: float = CONNECT_TIMEOUT_S,
+    command_timeout_s: float | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> "asyncpg.Connection[asyncpg.Record]":
-    """Open one asyncpg connection, with server ``settings`` for its session. Raises DatabaseUnreachable.
+    """Open one asyncpg connection within ``timeout_s``, with server ``settings`` for its session.
 
-    ``command_timeout_s`` bounds every statement that names no timeout of its own.
+    ``command_timeout_s`` bounds every statement that names no timeout of its own. Raises DatabaseUnreachable.
     """
     dsn = asyncpg_dsn(url)
     try:
         return await asyncpg.connect(
             dsn,
-            timeout=CONNECT_TIMEOUT_S,
+            timeout=timeout_s,
             command_timeout=command_timeout_s,
             server_settings=dict(settings) if settings else None,
         )
     except TimeoutError as error:
-        raise DatabaseUnreachable(f"{describe(dsn)} did not answer within {CONNECT_TIMEOUT_S:.0f} s") from error
+        raise DatabaseUnreachable(f"{describe(dsn)} did not answer within {timeout_s:.0f} s") from error
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise DatabaseUnreachable(f"cannot use {describe(dsn)}: {error}") from error
 

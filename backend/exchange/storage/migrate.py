@@ -82,7 +82,7 @@ async def _locked(url: str) -> "AsyncIterator[AsyncConnection]":
     """One transaction that no other migration runs beside."""
     from sqlalchemy import text
 
-    database = await open_database(url, pool_size=1)
+    database = await open_database(url, pool_size=1, statement_timeout_s=None)
     try:
         async with database.engine.begin() as connection:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
