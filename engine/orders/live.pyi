@@ -76,7 +76,9 @@ class LiveState:
     ``catalogue`` hears of definitions, and knows the numbers of markets.
     """
 
-    def __init__(self, catalogue: _Catalogue, ended_max: int) -> None: ...
+    def __init__(self, catalogue: _Catalogue, ended_max: int) -> None:
+        """Raises ValueError for an ``ended_max`` below 1."""
+
     @property
     def sequence(self) -> int:
         """The last entry that it includes."""
@@ -89,7 +91,8 @@ class LiveState:
     @property
     def orders_of(self) -> dict[int, dict[int, OrderState]]: ...
     @property
-    def ended(self) -> dict[int, OrderState]: ...
+    def ended(self) -> dict[int, OrderState]:
+        """In the order in which they ended."""
     def reset(self, sequence: int, timestamp_ns: int, live_orders: Iterable[OrderState]) -> None:
         """Begin anew with these orders and the catalogue's markets."""
     def fold(

@@ -4,13 +4,14 @@ A batch of entries is folded in one go. What the orders show of themselves is ad
 book changes once a batch, and trades are kept as the records they are, for whoever wants to read them.
 """
 
-from collections import OrderedDict, deque
+from collections import deque
 
 from sortedcontainers import SortedDict
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_SetItem
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.string cimport memset
 
 from engine.matching.types cimport *
 from engine.orders.state cimport OrderState, accepted_order, command_record
@@ -18,6 +19,9 @@ from engine.orders.state cimport OrderState, accepted_order, command_record
 LATEST_TRADES = 50
 MINUTE_NS = 60 * 10**9
 DAY_MINUTES = 24 * 60
+
+cdef enum:
+    LATELY = 64  # accounts that are known to be among a batch's, by their lowest bits
 
 cdef int64_t minute_ns = MINUTE_NS
 cdef int64_t day_ns = DAY_MINUTES * MINUTE_NS
@@ -63,6 +67,8 @@ cdef class LiveMarket:
     cdef public int64_t mode
     cdef Minute _minute  # the last one
     # Of the batch under way
+    cdef Minute _traded  # the last one that its trades were in
+    cdef int64_t _price_ticks  # of its last trade
     cdef dict _bids  # price_ticks -> by how many lots the level changes
     cdef dict _asks
     cdef list _trades
@@ -98,20 +104,21 @@ cdef class LiveMarket:
         cdef int64_t opened_ns = minute_of(trade.timestamp_ns)
         record = PyBytes_FromStringAndSize(<const char*>trade, sizeof(Event))
         self._trades.append(record)
-        self.latest.append(record)
-        self.last_price_ticks = price_ticks
+        self._price_ticks = price_ticks
         if self._minute is None or self._minute.opened_ns != opened_ns:
             self._minute = Minute(opened_ns, price_ticks, price_ticks, price_ticks, price_ticks, 0, 0)
             self.minutes.append(self._minute)
             while self.minutes[0].opened_ns <= opened_ns - day_ns:
                 self.minutes.popleft()
         self._minute.take(price_ticks, trade.quantity_lots)
-        self._traded_minutes.add(opened_ns)
+        if self._traded is not self._minute:
+            self._traded = self._minute
+            self._traded_minutes.add(opened_ns)
         return 0
 
     cdef int _begin_batch(self) except -1:
         self._bids, self._asks = {}, {}
-        self._trades, self._traded_minutes = [], set()
+        self._trades, self._traded_minutes, self._traded = [], set(), None
         return 0
 
     cdef int end_batch(self, object number, dict levels, dict trades) except -1:
@@ -123,6 +130,8 @@ cdef class LiveMarket:
             levels[number] = changed
         if self._trades:
             trades[number] = self._trades, self._traded_minutes
+            self.latest.extend(self._trades)
+            self.last_price_ticks = self._price_ticks
         return self._begin_batch()
 
 
@@ -153,10 +162,15 @@ cdef class LiveState:
     cdef readonly dict markets
     cdef readonly dict orders
     cdef readonly dict orders_of
-    cdef readonly object ended
+    cdef readonly dict ended
     cdef Py_ssize_t _ended_max
+    cdef list _ended_ids  # a ring, once it is full: at ``_first_ended`` is the order that ended first
+    cdef Py_ssize_t _first_ended
     # Of the batch under way
     cdef dict _told  # markets that have something to tell
+    cdef LiveMarket _latest  # the last of them, and its number
+    cdef uint32_t _latest_number
+    cdef uint64_t[LATELY] _lately  # of ``_accounts``
     cdef list _orders
     cdef set _accounts
     cdef set _modes
@@ -165,8 +179,11 @@ cdef class LiveState:
     cdef uint64_t _entry  # its number here: an order has that of the last one that touched it
 
     def __init__(self, catalogue, Py_ssize_t ended_max):
+        if ended_max < 1:
+            raise ValueError(f"at least one order that ended is kept, not {ended_max}")
         self._catalogue, self._ended_max = catalogue, ended_max
-        self.markets, self.orders, self.orders_of, self.ended = {}, {}, {}, OrderedDict()
+        self.markets, self.orders, self.orders_of, self.ended = {}, {}, {}, {}
+        self._ended_ids = []
         self._touched = []
         self._begin_batch()
 
@@ -174,8 +191,9 @@ cdef class LiveState:
         """Begin anew with these orders and the catalogue's markets."""
         cdef OrderState order
         self.sequence, self.timestamp_ns = sequence, timestamp_ns
-        for kept in (self.orders, self.orders_of, self.ended):
+        for kept in (self.orders, self.orders_of, self.ended, self._ended_ids):
             kept.clear()
+        self._first_ended = 0
         self.markets = {number: LiveMarket() for number in self._catalogue.markets}
         self._begin_batch()
         for order in live_orders:
@@ -193,7 +211,9 @@ cdef class LiveState:
         """
         self._begin_batch()
         for entry in entries:
-            self._take(entry.sequence, entry.command, entry.events)
+            self._take(entry.command, entry.events)
+        if entries:
+            self.sequence = entries[len(entries) - 1].sequence
         levels, trades = self._end_batch()
         return levels, trades, self._orders, self._accounts, self._modes
 
@@ -204,6 +224,8 @@ cdef class LiveState:
 
     cdef int _begin_batch(self) except -1:
         self._told, self._orders, self._accounts, self._modes = {}, [], set(), set()
+        self._latest = None
+        memset(self._lately, 0, sizeof(self._lately))
         return 0
 
     cdef tuple _end_batch(self):
@@ -213,7 +235,7 @@ cdef class LiveState:
             market.end_batch(number, levels, trades)
         return levels, trades
 
-    cdef int _take(self, uint64_t sequence, bytes command, bytes events) except -1:
+    cdef int _take(self, bytes command, bytes events) except -1:
         cdef Py_ssize_t at, count = PyBytes_GET_SIZE(events) // sizeof(Event)
         cdef const Event* records = <const Event*>PyBytes_AS_STRING(events)
         cdef OrderState order
@@ -226,7 +248,6 @@ cdef class LiveState:
         # Only now is it certain what of them is in the book: one command may take an order through many states.
         for order in self._touched:
             self._settle(order)
-        self.sequence = sequence
         if count:
             self.timestamp_ns = records[count - 1].timestamp_ns
         return 0
@@ -245,7 +266,7 @@ cdef class LiveState:
             self._touch(event.order_id).take_event(event)
             self._touch(event.maker_order_id).take_event(event)
         elif kind == DEPOSITED or kind == WITHDRAWN:
-            self._accounts.add(event.account)
+            self._note_account(event.account)
         elif kind == MODE_CHANGED:
             self._market(event.market).mode = (<const ModeEvent*>event).mode
             self._modes.add(event.market)
@@ -270,9 +291,10 @@ cdef class LiveState:
         return 0
 
     cdef LiveMarket _market(self, uint32_t number):
-        cdef LiveMarket market = self.markets[number]
-        self._told[number] = market
-        return market
+        if self._latest is None or self._latest_number != number:
+            self._latest = self._told[number] = self.markets[number]
+            self._latest_number = number
+        return self._latest
 
     cdef OrderState _touch(self, uint64_t order_id):
         cdef OrderState order = self.orders[order_id]
@@ -287,7 +309,15 @@ cdef class LiveState:
         if not order.lives():
             self._drop(order)
         self._orders.append(order)
-        self._accounts.add(order.account)
+        self._note_account(order.account)
+        return 0
+
+    cdef int _note_account(self, uint64_t account) except -1:
+        # Its balances may have changed.
+        cdef uint64_t* lately = &self._lately[account % LATELY]
+        if lately[0] != account or not account:
+            lately[0] = account
+            self._accounts.add(account)
         return 0
 
     cdef int _show(self, OrderState order) except -1:
@@ -322,6 +352,10 @@ cdef class LiveState:
         if not of_account:
             del self.orders_of[account]
         self.ended[order_id] = order
-        if len(self.ended) > self._ended_max:
-            self.ended.popitem(last=False)
+        if len(self._ended_ids) < self._ended_max:
+            self._ended_ids.append(order_id)
+            return 0
+        self.ended.pop(self._ended_ids[self._first_ended], None)
+        self._ended_ids[self._first_ended] = order_id
+        self._first_ended = (self._first_ended + 1) % self._ended_max
         return 0
