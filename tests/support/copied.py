@@ -4,10 +4,10 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, Boolean, Integer, Numeric, SmallInteger, Table, Text
+from sqlalchemy import ARRAY, BigInteger, Boolean, Integer, LargeBinary, Numeric, SmallInteger, Table, Text
 from sqlalchemy.types import TypeEngine
 
-Value = int | bool | str | None | list["int | bool | str | None"]
+Value = int | bool | str | bytes | None | list["int | bool | str | None"]
 
 
 def _number(size: int) -> Callable[[bytes], Value]:
@@ -42,6 +42,7 @@ _READERS: dict[type, Callable[[bytes], Value]] = {
     Boolean: _boolean,
     Numeric: _numeric,
     Text: bytes.decode,
+    LargeBinary: bytes,
 }
 
 

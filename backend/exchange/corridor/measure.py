@@ -1,13 +1,12 @@
 """What the corridor measures of itself, once a batch."""
 
-import collections
 from collections.abc import Sequence
 
 from prometheus_client import Counter
 
+from engine.orders.journal import count_outcomes
 from engine.records import CommandKind
 from exchange.contracts.catalogue import Catalogue
-from exchange.contracts.events import is_rejected
 from exchange.corridor.live import Changes
 from exchange.observability import metrics
 from exchange.storage.journal import Entry
@@ -23,8 +22,7 @@ def observe_batch(entries: Sequence[Entry], matching_s: float, commit_s: float, 
     metrics.MATCHING_SECONDS.observe(matching_s)
     metrics.JOURNAL_COMMIT_SECONDS.observe(commit_s)
     metrics.SEQUENCE.set(entries[-1].sequence)
-    counts = collections.Counter((entry.command[1], is_rejected(entry.events)) for entry in entries)
-    for (kind, rejected), count in counts.items():
+    for (kind, rejected), count in count_outcomes(entries).items():
         _command_counter(kind, rejected).inc(count)
         if kind == _PLACE:
             metrics.ORDER_SECONDS.observe(total_s, count)

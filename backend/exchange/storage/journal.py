@@ -16,9 +16,10 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from engine.orders.journal import CHAIN_SIZE, sealed_rows
 from exchange.storage.database import connect
 
-CHAIN_SIZE = 16
+COLUMNS = ("shard", "sequence", "epoch", "command", "events", "chain")  # as sealed_rows makes them
 GENESIS = bytes(CHAIN_SIZE)
 FENCED_SQLSTATE = "EX001"
 SEQUENCE_MAX = 2**63 - 1
@@ -71,7 +72,10 @@ class Snapshot:
 
 
 def seal(chain: bytes, command: bytes, events: bytes) -> bytes:
-    """Return the chain value of an entry: a keyed hash over it and, through ``chain``, all entries before."""
+    """Return the chain value of an entry: a keyed hash over it and, through ``chain``, all entries before.
+
+    A batch that is appended is sealed by ``sealed_rows``.
+    """
     return hashlib.blake2b(command + events, digest_size=CHAIN_SIZE, key=chain).digest()
 
 
@@ -161,16 +165,13 @@ class JournalLeader(JournalReader):
         """
         if self._chain is None:
             raise JournalError("the journal was not recovered before appending to it")
-        chain = self._chain
-        records = []
-        for entry in entries:
-            chain = seal(chain, entry.command, entry.events)
-            records.append((self._shard, entry.sequence, self.epoch, entry.command, entry.events, chain))
+        rows, chain = sealed_rows(self._shard, self.epoch, entries, self._chain)
         with self._explained():
-            await self._connection.copy_records_to_table(
+            await self._connection.copy_to_table(
                 "journal",
-                records=records,
-                columns=("shard", "sequence", "epoch", "command", "events", "chain"),
+                source=rows,  # type: ignore[arg-type]  # any buffer, which the stubs do not know
+                columns=COLUMNS,
+                format="binary",
                 timeout=APPEND_TIMEOUT_S,
             )
         self._chain = chain
