@@ -12,7 +12,7 @@ from websockets.extensions import Extension
 from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
 from websockets.typing import ExtensionParameter
 
-WINDOW_BITS = 12  # 4 KiB: some twenty trades; a larger one gains nothing (decisions/0023)
+WINDOW_BITS = 12  # 4 KiB: some twenty trades; a larger one gains nothing (decisions/0024)
 _LEVEL = 1
 _MEMORY = 5
 _INFLATE_BITS = 15  # whatever window a client has
