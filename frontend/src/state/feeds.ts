@@ -64,7 +64,8 @@ export class DepthFeed extends Feed {
 }
 
 /** Trades kept for the tape. At the bound the oldest are forgotten. */
-export const TRADES_MAX = 200;
+/** More than an update has, which may be of many batches (docs/streams.md), unless one batch trades more. */
+export const TRADES_MAX = 2_000;
 
 /** The latest trades of a market in a ring of integers. */
 export class TradesFeed extends Feed {

@@ -46,9 +46,9 @@ describe("the tape", () => {
     say("snapshot", [3, 2, 1], 0);
     say("update", [4, 5], 1);
     expect(Array.from({ length: feed.size }, (_, age) => feed.at(age).ticks)).toEqual([5, 4, 3, 2, 1]);
-    say("update", Array.from({ length: 500 }, (_, index) => index + 10), 2);
+    say("update", Array.from({ length: TRADES_MAX + 300 }, (_, index) => index + 10), 2);
     expect(feed.size).toBe(TRADES_MAX);
-    expect(feed.at(0).ticks).toBe(509);
+    expect(feed.at(0).ticks).toBe(TRADES_MAX + 309);
     expect(feed.at(TRADES_MAX - 1).ticks).toBe(310);
   });
 });
@@ -74,6 +74,24 @@ describe("live candles", () => {
     live.follow();
     expect(updated.at(-1)).toMatchObject({ time: 120, open: 11 });
     say("snapshot", [11], 125);
+    live.follow();
+    await flush();
+    expect(read).toHaveBeenCalledTimes(2);
+    live.stop();
+  });
+
+  test("take all of an update with the trades of many batches, and are read again where the tape did not hold them", async () => {
+    const { feed, say } = tape();
+    say("snapshot", [10], 60);
+    const read = vi.fn(() => Promise.resolve([candle(60, 10)]));
+    const live = new LiveCandles(read, "1m", feed, sink, () => undefined);
+    live.start();
+    await flush();
+    say("update", [99, ...Array.from({ length: 1_000 }, () => 20)], 70);
+    live.follow();
+    expect(updated.at(-1)).toMatchObject({ time: 60, high: 99, close: 20 });
+    expect(read).toHaveBeenCalledTimes(1);
+    say("update", [999, ...Array.from({ length: TRADES_MAX }, () => 20)], 80);
     live.follow();
     await flush();
     expect(read).toHaveBeenCalledTimes(2);

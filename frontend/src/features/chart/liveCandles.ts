@@ -69,12 +69,12 @@ export class LiveCandles {
   /** Take the trades since the last call into the last candle. */
   follow(): void {
     if (!this.#ready) return;
-    if (this.trades.snapshots !== this.#snapshots) {
-      // Trades may have been missed between the two: what was read is read again.
+    const missed = this.trades.total - this.#seen;
+    if (this.trades.snapshots !== this.#snapshots || missed > this.trades.size) {
+      // Trades were missed, or may have been between two snapshots: what was read is read again.
       void this.load();
       return;
     }
-    const missed = Math.min(this.trades.total - this.#seen, this.trades.size);
     this.#seen = this.trades.total;
     for (let age = missed - 1; age >= 0; age -= 1) this.#take(age);
     if (missed > 0) this.#traded = true;
