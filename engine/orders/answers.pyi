@@ -16,3 +16,14 @@ def show_outcomes(
     a number as it is now; ``otherwise``: makes the outcome of a command that placed nothing, or whose Order C does not
     write. Raises what that raises.
     """
+
+def show_acknowledgements(
+    answers: Sequence[Answer[Any]],
+    markets: Mapping[int, Any],
+    find: Callable[[int], OrderState | None],
+    otherwise: Callable[[Answer[Any]], bytes],
+) -> list[bytes]:
+    """Return the frames that acknowledge ``place`` messages of a stream, of PLACE commands; the rest as above.
+
+    ``answers``: a list; the context of each has the ``id`` of its message, and ``left``, the Budget that it drew on.
+    """

@@ -48,6 +48,13 @@ def acknowledgement(
     return frame
 
 
+cdef bytes framed(const char* text, Py_ssize_t size):
+    # A whole text message of a server.
+    cdef bytes frame = PyBytes_FromStringAndSize(NULL, frame_head_bytes(size) + size)
+    put(put_frame_head(PyBytes_AS_STRING(frame), size), text, size)
+    return frame
+
+
 cdef inline char* put(char* at, const char* piece, Py_ssize_t size) noexcept:
     memcpy(at, piece, size)
     return at + size

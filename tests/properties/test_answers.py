@@ -1,17 +1,21 @@
 """Orders that came together are answered as one by one, byte for byte; what C cannot show is shown otherwise."""
 
+import asyncio
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.orders.answers import show_outcomes
-from engine.orders.batches import Answer, fail
+from engine.orders.answers import show_acknowledgements, show_outcomes
+from engine.orders.batches import Answer, deliver, fail
 from engine.orders.state import OrderState
 from engine.records import COMMAND_SIZE
+from engine.wire.frames import acknowledgement
 from exchange.contracts.units import Market
+from exchange.gateway.json_endpoint import encode
+from exchange.gateway.rate_limits import Budget
 from exchange.storage.journal import Entry
 from tests.properties.test_faces import ORDERS, plain_orders, trades
 from tests.support.odd_markets import odd_markets
@@ -37,6 +41,13 @@ def failed() -> Known:
     answer: Known = Answer()
     fail([answer], OSError())
     return answer
+
+
+def make_known(answer: Known, entry: Entry) -> None:
+    async def deliver_it() -> None:
+        deliver([answer], [entry])
+
+    asyncio.run(deliver_it())
 
 
 def one_by_one(outcomes: list[bytes | Known], market: Market, orders: dict[int, OrderState]) -> Iterator[bytes]:
@@ -68,6 +79,44 @@ def test_outcomes_shown_together_are_those_shown_by_themselves(data: st.DataObje
             outcomes.append(b'{"status":422}' if kind == "shown" else failed())
     shown = show_outcomes(outcomes, {market.number: market}, orders.get, otherwise)
     assert shown == b'{"outcomes":[%b]}' % b",".join(one_by_one(outcomes, market, orders))
+
+
+class Asked(NamedTuple):
+    """What an answer on a stream needs to know of its message."""
+
+    id: int | str | None
+    left: Budget
+
+
+def acknowledged(answer: Known, market: Market, orders: dict[int, OrderState]) -> bytes:
+    entry, asked = answer.entry, answer.context
+    shown = entry and market.face.placed(orders.get(entry.sequence), entry.sequence, entry.command, entry.events)
+    if not shown or not (asked.id is None or asked.id in PLAIN_IDS):
+        return otherwise(answer)
+    return acknowledgement(encode(asked.id), b"place", 201, shown, asked.left.told())
+
+
+PLAIN_IDS = (0, 1, 2**63 - 1, 2**64 - 1, "", "a-1", "~\x7f")
+OTHER_IDS = (-1, 2**64, 10**30, "\n", 'a"', "\\", "\u00e9", "\ud800")
+IDS = st.sampled_from((None, *PLAIN_IDS, *PLAIN_IDS, *OTHER_IDS))
+BUDGETS = st.builds(Budget, per_s=st.integers(1, 10**9), full_s=st.floats(0, 2), wait_s=st.just(0.0))
+
+
+@given(st.data(), odd_markets())
+def test_acknowledgements_made_together_are_those_made_by_themselves(data: st.DataObject, market: Market) -> None:
+    orders: dict[int, OrderState] = {}
+    answers: list[Known] = []
+    for is_placed in data.draw(st.lists(st.sampled_from((True, True, False)), max_size=4)):
+        answer, order = data.draw(placed(market))
+        handed: Known = Answer()
+        handed.hand_to(lambda answers: None, Asked(data.draw(IDS), data.draw(BUDGETS)))
+        if is_placed and answer.entry is not None:
+            if data.draw(st.booleans()):
+                orders[answer.entry.sequence] = order
+            make_known(handed, answer.entry)
+        answers.append(handed)
+    expected = [acknowledged(answer, market, orders) for answer in answers]
+    assert show_acknowledgements(answers, {market.number: market}, orders.get, otherwise) == expected
 
 
 @pytest.mark.parametrize("size", [0, COMMAND_SIZE - 1, COMMAND_SIZE + 1])

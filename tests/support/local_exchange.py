@@ -18,7 +18,7 @@ from engine.records import MarketState
 from exchange.contracts import commands, events
 from exchange.contracts.catalogue import Catalogue
 from exchange.contracts.refusals import EdgeReason, refuse
-from exchange.corridor.client_orders import ClientOrders, Placing
+from exchange.corridor.client_orders import ClientOrders, Placing, Request
 from exchange.corridor.genesis import genesis
 from exchange.corridor.live import Live
 from exchange.gateway.app import create_app
@@ -41,6 +41,10 @@ from exchange.storage.journal import Entry
 from tests.support.journal import JournalWriter
 
 SECRET = "nothing-but-the-tests-use-these-32-bytes"
+
+
+def _keyed(account: int, requests: Sequence[tuple[bytearray, str | None]]) -> list[Request]:
+    return [(None if name is None else (account, name), command) for command, name in requests]
 
 
 async def _find_nothing(account: int, client_order_id: str) -> None:
@@ -92,14 +96,19 @@ class LocalCorridor:
     async def begin_all(
         self, account: int, requests: Sequence[tuple[bytearray, str | None]], *, linked: bool = False
     ) -> list[Placing]:
-        def submit(batch: Sequence[bytearray]) -> list[Answer[Entry]]:
-            answers: list[Answer[Entry]] = []
-            for command in batch:
-                answers.append(self._submit_now(command, answers[-1] if linked and answers else None))
-            return answers
+        submit = partial(self._submit_together, linked=linked)
+        return await self.client_orders.begin_all(_keyed(account, requests), submit, linked=linked)
 
-        keyed = [(None if name is None else (account, name), command) for command, name in requests]
-        return await self.client_orders.begin_all(keyed, submit, linked=linked)
+    def begin_all_now(
+        self, account: int, requests: Sequence[tuple[bytearray, str | None]]
+    ) -> list[Answer[Entry]] | None:
+        return self.client_orders.begin_all_now(_keyed(account, requests), self._submit_together)
+
+    def _submit_together(self, batch: Sequence[bytearray], linked: bool = False) -> list[Answer[Entry]]:
+        answers: list[Answer[Entry]] = []
+        for command in batch:
+            answers.append(self._submit_now(command, answers[-1] if linked and answers else None))
+        return answers
 
     def _submit_now(self, command: bytearray, before: Answer[Entry] | None = None) -> Answer[Entry]:
         answer: Answer[Entry] = Answer(command)

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from exchange.corridor import writer
 from exchange.gateway import streams
+from exchange.gateway.rate_limits import LocalRateLimits
 from exchange.simulation.stream_load import text_frame
 from tests.performance.order_path import UPGRADE, Scene, StreamWire, scene
 from tests.support.stream_socket import messages_of
@@ -163,6 +165,41 @@ async def test_no_more_orders_are_under_way_than_may_be(exchange: Scene, monkeyp
     desk.send([order(20)])
     await desk.until(20)
     assert desk.answers[-1]["status"] == 201, "there is room again"
+
+
+async def test_an_order_that_may_have_been_there_before_waits_and_keeps_its_place(exchange: Scene) -> None:
+    client_orders = exchange.exchange.corridor._client_orders
+    client_orders._seen.add((1_000, "id-3"))  # of the first account of a scene: the tables are asked
+    desk = await Desk(exchange).open(exchange.tokens[0])
+    desk.send([order(number, client_order_id=f"id-{number}") for number in range(20)])
+    await desk.count(20)
+    desk.answers.sort(key=lambda answer: answer["id"])
+    numbers = [int(answer["result"]["order_id"]) for answer in desk.answers]
+    assert numbers == sorted(numbers)
+    assert [answer["status"] for answer in desk.answers] == [201] * 20
+
+
+async def test_of_a_run_that_is_too_much_so_many_orders_are_taken(
+    exchange: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "INBOX_MAX", 10)
+    desk = await Desk(exchange).open(exchange.tokens[0])
+    desk.send([order(number) for number in range(15)])
+    await desk.count(15)
+    desk.answers.sort(key=lambda answer: answer["id"])
+    assert [answer.get("status") for answer in desk.answers[:10]] == [201] * 10
+    assert [answer.get("reason") for answer in desk.answers[10:]] == ["OVERLOADED"] * 5
+
+
+async def test_orders_of_a_run_are_paid_for_one_by_one(exchange: Scene) -> None:
+    desk = await Desk(exchange).open(exchange.tokens[0])
+    exchange.exchange.access.limits = LocalRateLimits({"requests": 5, "cancels": 5}, clock=lambda: 0.0)
+    desk.send([order(number, symbol="NO/SUCH" if number == 4 else "BTC/USD") for number in range(13)])
+    await desk.count(13)
+    desk.answers.sort(key=lambda answer: answer["id"])
+    assert [answer["rate_limit"]["remaining"] for answer in desk.answers] == [9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 0, 0, 0]
+    reasons = [answer.get("reason") for answer in desk.answers]
+    assert reasons == [None] * 4 + ["UNKNOWN_SYMBOL"] + [None] * 5 + ["THROTTLED"] * 3
 
 
 async def test_what_ends_with_the_connection_is_what_runs_have_placed(exchange: Scene) -> None:

@@ -140,6 +140,9 @@ class RemoteCorridor:
     def begin_now(self, command: bytearray, account: int, client_order_id: str | None) -> None:
         """Nothing is at once from here."""
 
+    def begin_all_now(self, account: int, requests: Sequence[tuple[bytearray, str | None]]) -> None:
+        """Nothing is at once from here."""
+
     async def begin_all(
         self, account: int, requests: Sequence[tuple[bytearray, str | None]], *, linked: bool = False
     ) -> list["RemotePlacing"]:

@@ -139,9 +139,9 @@ class ClientOrders:
         ``linked``: they hang on each other, so that all of them are new or all were placed before. Raises Refused
         CLIENT_ORDER_ID_REUSED when only some were.
         """
-        keys = [key for key, _ in requests if key is not None]
-        if len(set(keys)) == len(keys) and not self._seen.has_any(keys):
-            return self._submit_new(requests, keys, submit)
+        new = self.begin_all_now(requests, submit)
+        if new is not None:
+            return [*new]
         found = await self._look_up(requests)
         # From here to the submission nothing awaits: what is new now stays new.
         earlier: list[Answer[Entry] | None] = []
@@ -171,14 +171,17 @@ class ClientOrders:
                 placings.append(Repeated(earlier[number] or answers[name], key, command))
         return placings
 
-    def _submit_new(self, requests: Sequence[Request], keys: list[Key], submit: SubmitTogether) -> list[Placing]:
-        """Submit requests of which none was ever there before: nearly all of them. ``keys``: theirs that have one."""
+    def begin_all_now(self, requests: Sequence[Request], submit: SubmitTogether) -> list[Answer[Entry]] | None:
+        """Do the same at once; None where one of them may have been there before, which nearly none was."""
+        keys = [key for key, _ in requests if key is not None]
+        if len(set(keys)) != len(keys) or self._seen.has_any(keys):
+            return None
         answers = submit([command for _, command in requests])
         named = answers
         if len(keys) != len(answers):
             named = [answer for (key, _), answer in zip(requests, answers, strict=True) if key is not None]
         self._remember_all(keys, named)
-        return [*answers]
+        return answers
 
     async def settled(self) -> None:
         """Return once every request that had come before this call is submitted, or known, or gone."""

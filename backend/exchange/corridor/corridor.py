@@ -15,6 +15,7 @@ import socket
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Literal, NoReturn, Protocol, TypeVar
 
 import asyncpg
@@ -88,6 +89,10 @@ async def _unless(following: "asyncio.Task[None]", asked: Awaitable[Asked]) -> A
         asking.cancel()
         raise_why(following)
     return asking.result()
+
+
+def _keyed(account: int, requests: Sequence[tuple[bytearray, str | None]]) -> list[Request]:
+    return [(None if name is None else (account, name), command) for command, name in requests]
 
 
 def raise_why(following: "asyncio.Task[None]") -> None:
@@ -187,13 +192,14 @@ class Corridor:
 
         ``linked``: each order names the one before it, and all of them were placed before or none.
         """
-        writer = self._leading()
-        keyed: list[Request] = [(None if name is None else (account, name), command) for command, name in requests]
+        submit = partial(self._leading().submit_together, linked=linked)
+        return await self._client_orders.begin_all(_keyed(account, requests), submit, linked=linked)
 
-        def submit(batch: Sequence[bytearray]) -> list[Answer[Entry]]:
-            return writer.submit_together(batch, linked=linked)
-
-        return await self._client_orders.begin_all(keyed, submit, linked=linked)
+    def begin_all_now(
+        self, account: int, requests: Sequence[tuple[bytearray, str | None]]
+    ) -> list[Answer[Entry]] | None:
+        """Do the same at once; None where ``begin_all`` would have to look for one that was there before."""
+        return self._client_orders.begin_all_now(_keyed(account, requests), self._leading().submit_together)
 
     async def barrier(self) -> int:
         """Return the last durable sequence once every command submitted before this call is durable or has failed.

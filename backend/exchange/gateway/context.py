@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from engine.orders.batches import Answer
 from engine.records import MarketState
 from exchange.contracts.catalogue import Catalogue
 from exchange.contracts.order_state import OrderState
@@ -84,6 +85,11 @@ class Corridor(Protocol):
 
         ``linked``: each names the order that the one before it places.
         """
+
+    def begin_all_now(
+        self, account: int, requests: Sequence[tuple[bytearray, str | None]]
+    ) -> list[Answer[Entry]] | None:
+        """Do the same at once; None where it has to wait for anything: then ``begin`` does it."""
 
     async def barrier(self) -> int:
         """Return the last durable sequence once every command submitted before this call is durable or has failed.

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
+from engine.orders.answers import show_acknowledgements
 from engine.orders.batches import Answer
 from engine.records import Reason
 from engine.wire.frames import acknowledgement
@@ -20,12 +21,12 @@ from exchange.contracts.refusals import EdgeReason, Refusal, Refused, refuse
 from exchange.gateway.access import throttled
 from exchange.gateway.context import Submitted
 from exchange.gateway.dead_man import DeadMan, TimerRequest
-from exchange.gateway.disconnects import Disconnects, Placed, TakeAnswers
+from exchange.gateway.disconnects import Disconnects, Placed
 from exchange.gateway.foresight import Foresight
 from exchange.gateway.json_endpoint import Answer as JsonAnswer
 from exchange.gateway.order_batches import BatchRequest, OrderBatches, OrderListRequest, legs_of
 from exchange.gateway.order_changes import SCOPE_FIELDS, AmendRequest, OrderChanges, ReplaceRequest
-from exchange.gateway.order_entry import Begun, OrderEntry, Step
+from exchange.gateway.order_entry import Begun, OrderEntry, PlainOrder, Step
 from exchange.gateway.order_request import OrderRequest, check_client_order_id, check_order_id
 from exchange.gateway.orders import get_order, get_order_by_client_id
 from exchange.gateway.principal import Principal
@@ -146,10 +147,11 @@ class Asking(msgspec.Struct, gc=False):
 
 
 class _Order(msgspec.Struct, gc=False):
-    """One of a run that is under way."""
+    """A plain order of a run: what its message was called, and what it was charged."""
 
     id: int | str | None
     left: Budget
+    plain: PlainOrder
     op: str = "place"
 
 
@@ -216,23 +218,29 @@ class StreamOrders:
             if asking.placed.waiting:
                 return self._answer(asking, begin)
             try:
-                step = make(asking, request)
-                submit = self._exchange.corridor.begin_now
-                placing = submit(step.command, asking.principal.account, step.client_order_id)
+                return self._begin(connection, request, asking, make(asking, request))
             except Refused as refused:
                 raise _with_budget(refused.refusal, asking.told) from None
-            if placing is None:
-                return self._answer(asking, lambda: self._entry.begin(asking.principal, step))
-            self._follow(connection, request, asking, step, placing)
-            return None
 
         return AtOnce(shape, carry_out, run)
 
-    def _follow(self, connection: Connection, request: Message, asking: Asking, step: Step, placing: Submitted) -> None:
-        """Answer a command when it is durable."""
+    def _begin(
+        self, connection: Connection, request: Message, asking: Asking, step: Step
+    ) -> Awaitable[dict[str, Any]] | None:
+        """Carry out a step at once, if nothing before it waits and it need not: it is answered when it is durable.
+
+        Else return its answer, to be awaited. Raises Refused.
+        """
+        placing = None
+        if not asking.placed.waiting:
+            submit = self._exchange.corridor.begin_now
+            placing = submit(step.command, asking.principal.account, step.client_order_id)
+        if placing is None:
+            return self._answer(asking, lambda: self._entry.begin(asking.principal, step))
         asking.placed.underway.add(placing)
         connection.answering += 1
         placing.then(partial(self._finish, connection, request, asking, step))
+        return None
 
     def _asking(self, connection: Connection) -> Asking:
         return Asking(connection.principal(None), self._disconnects.placed(connection))
@@ -289,10 +297,29 @@ class StreamOrders:
         principal, placed = connection.signed_in, self._disconnects.placed(connection)
         if principal is None or placed.waiting or not self._exchange.access.lets(principal, "trade"):
             return 0
-        if (take_answers := placed.take_answers) is None:
-            take_answers = placed.take_answers = partial(self._answer_run, connection, placed)
-        decode_place, taken = self._places.decoder.decode, 0
-        for message in messages[: connection.room]:
+        requests = self._read_run(messages[: connection.room])
+        plain = self._entry.plain_orders(principal, requests, PlaceMessage)
+        take, subject = self._exchange.access.limits.take, principal.subject
+        run: list[_Order] = []
+        for request, order in zip(requests, plain, strict=True):
+            left = take(subject, "requests", 1)
+            if order is not None and not left.wait_s:
+                run.append(_Order(request.id, left, order))
+                continue
+            self._place_together(connection, principal, placed, run)
+            run = []
+            asking = Asking(principal, placed, {"rate_limit": left})
+            self._place_one(connection, asking, request, partial(self._step_of, asking, request))
+            if not connection.is_open:
+                break
+        self._place_together(connection, principal, placed, run)
+        return len(requests)
+
+    def _read_run(self, messages: Sequence[bytes]) -> list[PlaceMessage]:
+        """The orders at the beginning of some messages."""
+        decode_place = self._places.decoder.decode
+        requests: list[PlaceMessage] = []
+        for message in messages:
             if not message.startswith(_PLACE) or len(message) > MESSAGE_BYTES_MAX:
                 break
             try:
@@ -301,58 +328,68 @@ class StreamOrders:
                 break
             if request.op != "place":  # it is said twice, and the last one counts
                 break
-            taken += 1
-            if not self._place_now(connection, principal, placed, request, take_answers):
-                break
-        return taken
+            requests.append(request)
+        return requests
 
-    def _place_now(
-        self,
-        connection: Connection,
-        principal: Principal,
-        placed: Placed,
-        request: PlaceMessage,
-        take_answers: TakeAnswers,
-    ) -> bool:
-        """Place an order of a run, or refuse it; return whether the run may go on."""
-        left = self._exchange.access.limits.take(principal.subject, "requests", 1)
+    def _place_together(
+        self, connection: Connection, principal: Principal, placed: Placed, run: Sequence["_Order"]
+    ) -> None:
+        """Place plain orders that follow each other: in one go, if none of them has to be looked for in the tables."""
+        answers = None
         try:
-            if left.wait_s:
-                raise throttled(left, "requests")
-            step = self._entry.place_step(principal, request)
-            placing = self._exchange.corridor.begin_now(step.command, principal.account, step.client_order_id)
+            if run and not placed.waiting:
+                orders = [order.plain for order in run]
+                answers = self._exchange.corridor.begin_all_now(principal.account, orders)
+        except Refused:
+            pass  # not one was taken: each is told
+        if answers is None:
+            for order in run:
+                asking = Asking(principal, placed, {"rate_limit": order.left})
+                self._place_one(connection, asking, order, partial(Step, *order.plain, self._entry.finish_placing))
+            return
+        if (take_answers := placed.take_answers) is None:
+            take_answers = placed.take_answers = partial(self._answer_run, connection, placed)
+        placed.underway.update(answers)
+        connection.answering += len(answers)
+        for answer, order in zip(answers, run, strict=True):
+            answer.hand_to(take_answers, order)
+
+    def _step_of(self, asking: Asking, request: PlaceMessage) -> Step:
+        left: Budget = asking.told["rate_limit"]
+        if left.wait_s:
+            raise throttled(left, "requests")
+        return self._entry.place_step(asking.principal, request)
+
+    def _place_one(self, connection: Connection, asking: Asking, head: Message, make: Callable[[], Step]) -> None:
+        """Place an order of a run by itself, or refuse it."""
+        try:
+            outcome = self._begin(connection, head, asking, make())
         except Exception as error:
-            connection.answer_error(request, _told_of(error, {"rate_limit": left}))
-            return connection.is_open
-        if isinstance(placing, Answer):
-            placed.underway.add(placing)
-            connection.answering += 1
-            placing.hand_to(take_answers, _Order(request.id, left))
-            return True
-        asking = Asking(principal, placed, {"rate_limit": left})
-        if placing is not None:
-            self._follow(connection, request, asking, step, placing)
-            return True
-        connection.finish_later(request, self._answer(asking, lambda: self._entry.begin(principal, step)))
-        return False  # what follows waits for it
+            connection.answer_error(head, _told_of(error, asking.told))
+            return
+        if outcome is not None:
+            connection.finish_later(head, outcome)
 
     def _answer_run(self, connection: Connection, placed: Placed, answers: list[Answer[Entry]]) -> None:
         """Answer orders that are durable, or of which it will not be known."""
-        frames = []
         connection.answering -= len(answers)
-        for answer in answers:
-            placed.underway.discard(answer)
-            order: _Order = answer.context
-            try:
-                entry, _ = answer.taken()
-                shown = bytes(self._entry.placed(entry))
-                placed.orders.add(entry.sequence)
-                frames.append(acknowledgement(_encode(order.id), b"place", 201, shown, order.left.told()))
-            except Exception as error:
-                if isinstance(error, Refused):
-                    placed.failed(answer, error)
-                frames.append(connection.error_frame(order, _told_of(error, {"rate_limit": order.left})))
-        connection.send_frames(frames)
+        placed.underway.difference_update(answers)
+        # What was refused is no order, and is forgotten with those that have ended.
+        placed.orders.update([answer.entry.sequence for answer in answers if answer.entry is not None])
+        find, markets = self._exchange.live.order, self._exchange.catalogue.markets
+        otherwise = partial(self._answer_of_run, connection, placed)
+        connection.send_frames(show_acknowledgements(answers, markets, find, otherwise))
+
+    def _answer_of_run(self, connection: Connection, placed: Placed, answer: Answer[Entry]) -> bytes:
+        """The answer to an order of a run that was not placed, or whose Order has to be made in Python."""
+        order: _Order = answer.context
+        try:
+            status, shown = self._entry.finish_placing(*answer.taken())
+            return acknowledgement(_encode(order.id), b"place", status, _encode(shown), order.left.told())
+        except Exception as error:
+            if isinstance(error, Refused):
+                placed.failed(answer, error)
+            return connection.error_frame(order, _told_of(error, {"rate_limit": order.left}))
 
     # Orders
 

@@ -1,0 +1,1 @@
+cdef bytes framed(const char* text, Py_ssize_t size)
