@@ -9,13 +9,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import uvicorn
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 
+from exchange.contracts.catalogue import Catalogue
 from exchange.corridor.corridor import Corridor
+from exchange.corridor.live import Live
+from exchange.gateway import context
 from exchange.gateway.app import create_app
 from exchange.gateway.archive import JournalArchive
 from exchange.gateway.context import Exchange
@@ -33,7 +36,7 @@ from exchange.gateway.websocket import MESSAGE_BYTES_MAX, StreamSocket
 from exchange.history.process import HistoryProcess
 from exchange.projections.process import ProjectionProcess
 from exchange.settings import Settings
-from exchange.storage.database import open_database
+from exchange.storage.database import Database, open_database
 from exchange.storage.queries import Queries
 from exchange.storage.store import PostgresStore
 from exchange.storage.volumes import Volumes
@@ -50,11 +53,42 @@ PING_EVERY_S = PONG_WITHIN_S = 10.0  # so long at most, together, a peer that is
 class ServedExchange(Exchange):
     """An exchange that is served from this process, wherever its corridor runs.
 
-    Whoever opened it awaits ``on_stop`` once nobody is served any more, while commands are taken still.
+    Whoever opened it awaits ``on_stop`` once nobody is served any more, while commands are taken still, and closes
+    ``past`` at last.
     """
 
     hub: Hub
+    past: HistoryProcess
     on_stop: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+
+    @classmethod
+    def over(
+        cls,
+        settings: Settings,
+        database: Database,
+        corridor: context.Corridor,
+        tables: context.Projections,
+        live: Live,
+        catalogue: Catalogue,
+    ) -> Self:
+        """Put one together with its streams. ``corridor``: as the class has it; what it does is to be told to ``hub``.
+
+        ``live`` and ``catalogue`` are those that follow it in this process.
+        """
+        past = HistoryProcess(database.dsn, SHARD, settings.snapshots_kept)
+        hub = Hub(catalogue, live, JournalArchive(database, SHARD, tables, past))
+        return cls(
+            settings=settings,
+            database=database,
+            corridor=corridor,
+            projections=tables,
+            live=live,
+            catalogue=catalogue,
+            streams=hub,
+            past=past,
+            shard=SHARD,
+            hub=hub,
+        )
 
 
 @dataclass(kw_only=True)
@@ -80,21 +114,9 @@ async def open_exchange(settings: Settings) -> AsyncIterator[RunningExchange]:
     database = await open_database(settings.database_url)
     projections = ProjectionProcess(database.dsn, SHARD)
     corridor = Corridor(PostgresStore(database.dsn, SHARD, settings.snapshots_kept), projections)
-    past = HistoryProcess(database.dsn, SHARD, settings.snapshots_kept)
-    hub = Hub(corridor.catalogue, corridor.live, JournalArchive(database, SHARD, projections, past))
+    exchange = RunningExchange.over(settings, database, corridor, projections, corridor.live, corridor.catalogue)
+    hub = exchange.hub
     corridor.tell(on_term=hub.begin_term, on_changes=hub.publish)
-    exchange = RunningExchange(
-        settings=settings,
-        database=database,
-        corridor=corridor,
-        projections=projections,
-        live=corridor.live,
-        catalogue=corridor.catalogue,
-        streams=hub,
-        past=past,
-        shard=SHARD,
-        hub=hub,
-    )
     tasks = [asyncio.create_task(part) for part in (corridor.run(), hub.run(), *leader_jobs(exchange))]
     try:
         yield exchange
@@ -106,7 +128,7 @@ async def open_exchange(settings: Settings) -> AsyncIterator[RunningExchange]:
         for result in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(result, Exception):
                 logger.error("a part ended badly", exc_info=result)
-        await past.close()
+        await exchange.past.close()
         await database.close()
 
 

@@ -24,11 +24,9 @@ from exchange.cluster.remote import RemoteCorridor
 from exchange.cluster.tables import FollowedTables, Projector
 from exchange.corridor.corridor import Corridor
 from exchange.corridor.live import Changes
-from exchange.gateway.archive import JournalArchive
 from exchange.gateway.context import Exchange
 from exchange.gateway.hub import Hub
 from exchange.gateway.shared_access import SharedAccess
-from exchange.history.process import HistoryProcess
 from exchange.main import SHARD, OrderOperations, ServedExchange, build_app, leader_jobs
 from exchange.observability.operation import operation_app, operation_routes
 from exchange.settings import Settings
@@ -112,9 +110,8 @@ async def _follower(settings: Settings, database: Database, relay: Relay) -> Asy
     follower = Follower(PostgresStore(database.dsn, SHARD, settings.snapshots_kept), relay)
     corridor = RemoteCorridor(relay, follower, lambda: journal_head(database.engine, SHARD))
     replica, channels = follower.replica, Channels(SHARD)
-
-    past = HistoryProcess(database.dsn, SHARD, settings.snapshots_kept)
-    hub = Hub(replica.catalogue, replica.live, JournalArchive(database, SHARD, tables, past))
+    exchange = ServedExchange.over(settings, database, corridor, tables, replica.live, replica.catalogue)
+    hub = exchange.hub
 
     def begin(shard: Shard) -> None:
         corridor.forget()
@@ -125,18 +122,6 @@ async def _follower(settings: Settings, database: Database, relay: Relay) -> Asy
         hub.publish(changes)
 
     follower.on_begin, follower.on_changes = begin, follow
-    exchange = ServedExchange(
-        settings=settings,
-        database=database,
-        corridor=corridor,
-        projections=tables,
-        live=replica.live,
-        catalogue=replica.catalogue,
-        streams=hub,
-        past=past,
-        shard=SHARD,
-        hub=hub,
-    )
     access = exchange.access
     shared = SharedAccess(relay, SHARD, access.limits, access.seen)
     access.limits = access.seen = shared
@@ -150,7 +135,7 @@ async def _follower(settings: Settings, database: Database, relay: Relay) -> Asy
                 for stop in exchange.on_stop:
                     await stop()
     finally:
-        await past.close()
+        await exchange.past.close()
 
 
 @asynccontextmanager

@@ -28,7 +28,6 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from exchange.contracts import commands
 from exchange.corridor.corridor import Corridor
-from exchange.gateway.hub import Hub
 from exchange.gateway.tokens import issue_access_token
 from exchange.main import RunningExchange, Server, build_app
 from exchange.settings import Settings
@@ -333,12 +332,9 @@ async def scene(accounts: int = 32) -> AsyncIterator[Scene]:
     )  # fmt: skip
     engine = create_async_engine("postgresql+asyncpg://", async_creator=_nothing)
     corridor = Corridor(ForgetfulStore(), NoTables())
-    hub = Hub(corridor.catalogue, corridor.live)
-    corridor.tell(on_term=hub.begin_term, on_changes=hub.publish)
-    exchange = RunningExchange(
-        settings=settings, database=Database(engine, engine, ""), corridor=corridor, projections=NoTables(),
-        live=corridor.live, catalogue=corridor.catalogue, streams=hub, hub=hub,
-    )  # fmt: skip
+    database = Database(engine, engine, "")
+    exchange = RunningExchange.over(settings, database, corridor, NoTables(), corridor.live, corridor.catalogue)
+    corridor.tell(on_term=exchange.hub.begin_term, on_changes=exchange.hub.publish)
     exchange.access.state.loaded = True
     leading = asyncio.create_task(corridor.run())
     server = Server(exchange.settings, build_app(exchange), exchange.hub)
