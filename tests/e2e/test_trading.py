@@ -97,6 +97,24 @@ def test_the_book_shown_is_the_book_served(exchange: ExchangeServer, open_page: 
     assert ladder(page)[1:] == served
 
 
+def test_a_browser_gets_its_streams_compressed_and_shows_what_they_say(
+    exchange: ExchangeServer, open_page: OpenPage
+) -> None:
+    token = exchange.trader("ladder", {"USD": "10000000"})
+    for price in range(49_900, 49_940):  # a snapshot that is worth it
+        body = {"symbol": "BTC/USD", "side": "Buy", "price": f"{price}.00", "quantity": "0.5", "order_type": "Limit"}
+        assert exchange.call("POST", "/api/v1/orders", body, token)[0] == 201
+    page = open_page(exchange.url)
+    network, answers = page.context.new_cdp_session(page), list[str]()
+    network.on(
+        "Network.webSocketHandshakeResponseReceived", lambda event: answers.append(str(event["response"]["headers"]))
+    )
+    network.send("Network.enable")
+    page.reload()
+    expect(page.get_by_role("table", name="Order book")).to_contain_text("49939.00")
+    assert "permessage-deflate" in answers[-1]
+
+
 def test_a_refusal_says_what_to_change_and_offers_it(exchange: ExchangeServer, open_page: OpenPage) -> None:
     page = open_page(exchange.url)
     sign_up(page, exchange.url, "poor-pete")
