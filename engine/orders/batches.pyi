@@ -32,7 +32,7 @@ class Answer(Generic[Entry]):
         """Call when it is known, in the order of the commands: a commit's all in one turn of the loop."""
     @property
     def context(self) -> Any:
-        """What it was handed over with."""
+        """What it was handed over with, until the receiver has taken it."""
     def hand_to(self, receiver: Callable[[list[Answer[Entry]]], None], context: Any) -> None:
         """Do the same for a receiver who takes several: those that follow each other in a commit in one call."""
     def taken(self) -> tuple[Entry, bool]:

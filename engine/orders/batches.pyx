@@ -133,7 +133,7 @@ def call_all(list called):
     cdef object receiver = None
     for answer in called:
         if run and answer._receiver is not receiver:
-            call_one(receiver, run)
+            call_receiver(receiver, run)
             run = []
         receiver = answer._receiver
         if receiver is not None:
@@ -143,7 +143,16 @@ def call_all(list called):
             for call in calls:
                 call_one(call, answer)
     if run:
-        call_one(receiver, run)
+        call_receiver(receiver, run)
+
+
+cdef int call_receiver(receiver, list run) except -1:
+    # Answers are remembered long after: who took them, and what for, is not.
+    cdef Answer answer
+    call_one(receiver, run)
+    for answer in run:
+        answer._receiver = answer.context = None
+    return 0
 
 
 cdef int call_one(call, argument) except -1:

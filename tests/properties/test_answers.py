@@ -43,13 +43,6 @@ def failed() -> Known:
     return answer
 
 
-def make_known(answer: Known, entry: Entry) -> None:
-    async def deliver_it() -> None:
-        deliver([answer], [entry])
-
-    asyncio.run(deliver_it())
-
-
 def one_by_one(outcomes: list[bytes | Known], market: Market, orders: dict[int, OrderState]) -> Iterator[bytes]:
     for outcome in outcomes:
         if isinstance(outcome, bytes):
@@ -106,17 +99,23 @@ BUDGETS = st.builds(Budget, per_s=st.integers(1, 10**9), full_s=st.floats(0, 2),
 def test_acknowledgements_made_together_are_those_made_by_themselves(data: st.DataObject, market: Market) -> None:
     orders: dict[int, OrderState] = {}
     answers: list[Known] = []
-    for is_placed in data.draw(st.lists(st.sampled_from((True, True, False)), max_size=4)):
+    entries: dict[int, Entry] = {}
+    for number, is_placed in enumerate(data.draw(st.lists(st.sampled_from((True, True, False)), max_size=4))):
         answer, order = data.draw(placed(market))
-        handed: Known = Answer()
-        handed.hand_to(lambda answers: None, Asked(data.draw(IDS), data.draw(BUDGETS)))
+        answers.append(Answer())
+        answers[-1].hand_to(lambda answers: None, Asked(data.draw(IDS), data.draw(BUDGETS)))
         if is_placed and answer.entry is not None:
+            entries[number] = answer.entry
             if data.draw(st.booleans()):
                 orders[answer.entry.sequence] = order
-            make_known(handed, answer.entry)
-        answers.append(handed)
-    expected = [acknowledged(answer, market, orders) for answer in answers]
-    assert show_acknowledgements(answers, {market.number: market}, orders.get, otherwise) == expected
+
+    async def made_known() -> None:
+        deliver([answers[number] for number in entries], [*entries.values()])
+        # Before the next turn of the loop, when the receiver takes them.
+        expected = [acknowledged(answer, market, orders) for answer in answers]
+        assert show_acknowledgements(answers, {market.number: market}, orders.get, otherwise) == expected
+
+    asyncio.run(made_known())
 
 
 @pytest.mark.parametrize("size", [0, COMMAND_SIZE - 1, COMMAND_SIZE + 1])

@@ -88,6 +88,7 @@ async def test_who_waits_is_told_once_in_order_and_a_failure_keeps_nobody_waitin
     assert answers[3].entry == 3
     await asyncio.sleep(0)
     assert told == [("left", [0, 1]), ("right", [2]), "broken", (3, False), ("right", [4])]
+    assert [answer.context for answer in answers[:5]] == [None] * 5, "they are remembered for longer than that"
     fail(answers, ValueError("lost"))
     deliver(answers, [9] * 8)
     with pytest.raises(ValueError, match="lost"):

@@ -56,7 +56,7 @@ logger = logging.getLogger("exchange.gateway")
 _decoder = msgspec.json.Decoder(OrderRequest)
 
 
-class Step(msgspec.Struct, frozen=True):
+class Step(msgspec.Struct, frozen=True, gc=False):
     """An operation on orders as a command for the corridor, and what makes its answer of the journal entry.
 
     Every way in makes the same steps: a request alone, a batch, a message on a stream. A struct, as the requests are.

@@ -75,7 +75,7 @@ _TIME_IN_FORCE = Choices("time_in_force", TIMES_IN_FORCE, Reason.TIME_IN_FORCE_I
 _SELF_TRADE = Choices("self_trade_prevention", SELF_TRADES, Reason.SELF_TRADE_INVALID, _SELF_TRADES)
 
 
-class OrderRequest(msgspec.Struct, forbid_unknown_fields=True):
+class OrderRequest(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """The body of POST /api/v1/orders, not yet checked: every field may hold any JSON value."""
 
     symbol: object = None
