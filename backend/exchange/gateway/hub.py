@@ -39,6 +39,7 @@ PACE = 0.2  # of the time of a round, for its slices
 SHARE = 0.07  # of this process's time, for rounds: the next one begins no sooner
 ROUNDS_MAX_S = 0.25  # from one to the next, where the first has ended by then: logs must not forget what was not told
 MARKED_AT_ONCE = 50  # subscribers, in one step
+CLOCK_S = 0.001  # the loop's clock has milliseconds: shorter pauses are added up until they are as long
 CREDIT_S = 0.02  # of sleep that was longer than asked for: so much is made up for
 RECONNECT_MS = 500  # after a restart, at the earliest; spread over so much more a client (RECONNECT_SPREAD_MS)
 RECONNECT_SPREAD_MS = 2
@@ -221,7 +222,7 @@ class Hub:
             if not more:
                 return took_s
             owed_s += (ended - begun) * (1 / PACE - 1)
-            await asyncio.sleep(owed_s if owed_s > 0.001 else 0)  # the loop's clock has milliseconds
+            await asyncio.sleep(owed_s if owed_s > CLOCK_S else 0)
             owed_s = max(owed_s - (time.perf_counter() - ended), -CREDIT_S)
 
     def _slice(self, steps: Iterator[None]) -> bool:
