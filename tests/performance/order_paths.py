@@ -24,7 +24,7 @@ UNDERWAY = 100  # orders of a connection that is pipelined
 WAYS = {
     "alone": ["--connections", "32"],
     "batch": ["--connections", "16", "--batch", str(BATCH)],
-    "pipelined": ["--connections", "16", "--pipeline", str(UNDERWAY)],
+    "pipelined": ["--connections", "32", "--pipeline", str(UNDERWAY)],
 }
 #: Budgets that nothing here uses up.
 ENVIRON = {"EXCHANGE_REQUESTS_PER_S": "1000000", "EXCHANGE_CANCELS_PER_S": "1000000"}

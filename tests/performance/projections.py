@@ -108,16 +108,17 @@ async def ask(url: str, query: str, *arguments: object) -> int:
 
 
 async def catch_up(url: str) -> tuple[int, float, str]:
-    """Make the tables again; return (entries, seconds, what an entry cost once they were empty)."""
+    """Make the tables again; return (entries, seconds, what an entry cost) from when they were empty."""
     runner = ProjectionRunner(url, SHARD)
     await runner.rebuild([])  # opens its connection
     itself, backend = psutil.Process(), await backend_of_tables(url)
-    states: list[Spent] = []
-    started = time.perf_counter()
-    await runner.rebuild(progress=lambda reached, end: states.append(spent(itself, backend, reached)))
-    seconds = time.perf_counter() - started
+    states: list[tuple[float, Spent]] = []
+    await runner.rebuild(
+        progress=lambda reached, end: states.append((time.perf_counter(), spent(itself, backend, reached)))
+    )
     await runner.close()
-    return states[-1].watermark, seconds, states[-1].since(states[0])
+    (begun_s, begun), (ended_s, ended) = states[0], states[-1]
+    return ended.watermark - begun.watermark, ended_s - begun_s, ended.since(begun)
 
 
 def mean(values: list[int]) -> float:
