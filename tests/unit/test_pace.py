@@ -1,8 +1,12 @@
 """The tables make way for orders in a burst, and only then."""
 
+import asyncio
+from typing import Any, cast
+
 import pytest
 
 from exchange.projections.pace import BURST_LAG_MAX, Pace
+from exchange.projections.runner import ProjectionRunner
 
 
 class Clock:
@@ -56,3 +60,23 @@ def test_after_a_burst_there_is_no_rest() -> None:
         clock.now_s += 0.2
         rests.append(pace.rest_s(6_000, 0.2, 6_000 * (number + 1), end))
     assert rests == [0, 0.2, 0.2, 0, 0]
+
+
+async def test_a_look_at_the_journal_waits_for_what_its_connection_is_doing() -> None:
+    asked: list[str] = []
+
+    class Connection:
+        async def fetchval(self, query: str, shard: int) -> int:
+            asked.append(query)
+            return 5
+
+    runner = ProjectionRunner("postgresql://nowhere", 1)
+    runner._connection = cast("Any", Connection())
+    async with runner._step:  # as a rebuild has it
+        looking = asyncio.create_task(runner._make_way(1, 0.0))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not asked
+    await looking
+    assert len(asked) == 1
+    assert runner.lag == 5

@@ -287,11 +287,13 @@ class ProjectionRunner:
 
     async def _make_way(self, entries: int, took_s: float) -> None:
         """After a slice that more of the journal follows: rest in a burst, unless somebody waits."""
-        if self._connection is not None:
+        async with self._step:  # the connection has one statement at a time, and a rebuild may be under way
+            if self._connection is None:
+                return
             query = "SELECT coalesce(max(sequence), 0) FROM journal WHERE shard = $1"
             self._journal_sequence = await self._connection.fetchval(query, self._shard)
-            rest_s = self._pace.rest_s(entries, took_s, self.watermark, self._journal_sequence)
-            await _is_set_within(self._waited_for, rest_s)
+        rest_s = self._pace.rest_s(entries, took_s, self.watermark, self._journal_sequence)
+        await _is_set_within(self._waited_for, rest_s)
 
     async def _until_grown(self) -> None:
         """Wait until the journal may have grown; soon after a slice, also until the next is worth its cost."""
