@@ -25,6 +25,7 @@ cdef class MarketFace:
 
     cdef bint put_placed(self, Text* text, OrderState order, uint64_t sequence, bytes command, bytes events) except -1
     cdef void put_order_with_fills(self, Text* text, OrderState order, const Event* events, Py_ssize_t count) noexcept
+    cdef void put_trade(self, Text* text, const Event* trade) noexcept
     cdef void put_order(self, Text* text, OrderState order) noexcept
     cdef void put_traded(self, Text* text, OrderState order) noexcept
     cdef void put_average_price(self, Text* text, OrderState order) noexcept

@@ -3,7 +3,7 @@ from collections.abc import Iterable
 from engine.orders.state import OrderState
 
 class MarketFace:
-    """Shows the orders and fills of one market: JSON, or None for what is left to contracts/orders.py."""
+    """Shows the orders, fills and trades of one market: JSON, or None for what is left to Python."""
 
     def __init__(
         self, symbol: str, base: str, quote: str, quote_scale: int, tick: tuple[int, int], lot: tuple[int, int]
@@ -25,6 +25,12 @@ class MarketFace:
 
     def account_fill(self, fill: tuple[int, ...]) -> bytes | None:
         """Return a Fill of contracts/order_state.py, naming its order."""
+
+    def trades(self, events: bytes) -> bytes | None:
+        """Return those event records that are trades, as everybody is told of them: a list.
+
+        Raises ValueError for what is no record.
+        """
 
 def placed_orders(entries: Iterable[tuple[bytes, bytes]]) -> list[OrderState]:
     """Return the orders that consecutive commands placed, as they were after the last: (command, events) records.

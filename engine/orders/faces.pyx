@@ -121,6 +121,39 @@ cdef class MarketFace:
         put(&text, b"}")
         return finish(&text)
 
+    def trades(self, bytes events not None):
+        cdef Py_ssize_t count = 0, i
+        cdef const Event* records = records_of(events, &count)
+        cdef bint is_first = True
+        cdef Text text
+        begin(&text)
+        put(&text, b"[")
+        for i in range(count):
+            if records[i].kind == TRADED:
+                put(&text, b"{" if is_first else b",{")
+                self.put_trade(&text, &records[i])
+                put(&text, b"}")
+                is_first = False
+        put(&text, b"]")
+        return finish(&text)
+
+    cdef void put_trade(self, Text* text, const Event* trade) noexcept:
+        # What everybody is told, between the braces.
+        put(text, b'"trade_id":"')
+        put_number(text, trade.trade_id)
+        put(text, b'","price":')
+        self.put_price(text, trade.price_ticks)
+        put(text, b',"quantity":')
+        self.put_quantity(text, trade.quantity_lots)
+        put(text, b',"side":')
+        put_word(text, SIDES, trade.side)
+        put(text, b',"auction":')
+        put(text, b"true" if trade.flags & AUCTION_TRADE else b"false")
+        put(text, b',"executed_at":')
+        put_time(text, trade.timestamp_ns)
+        put(text, b',"timestamp_ns":')
+        put_number(text, <uint64_t>trade.timestamp_ns)
+
     cdef void put_order(self, Text* text, OrderState order) noexcept:
         # All but the brace at the end.
         cdef bint is_buy = order.side == BUY

@@ -2,11 +2,13 @@
 
     python -m tests.performance.streams [--server-cpu 0 --load-cpu 1]
 
-Each round loads orders twice, with and without subscribers who listen to depth, trades and ticker of the same market as
-the web page does, in a process of their own. The ratio of a round is what counts: the machine is shared. They offer
-compression as browsers do (--plain: they do not). One of them inflates and reads every message and holds checksums
-against its book, and the trades' numbers and sequences against each other; the others, which stand for machines
-elsewhere, only count frames.
+Each round loads orders three times: with subscribers who listen to depth, trades and ticker of the same market as the
+web page does, in a process of their own; with nobody; and with a process that takes as much of the processor as the
+subscribers' does, in the same manner, and nothing else. Subscribers stand for machines elsewhere, and what they do here
+delays Postgres and the load generator, so the exchange's part is the ratio to that third one. Only ratios of a round
+count: the machine is shared. They offer compression as browsers do (--plain: they do not). One of them inflates and
+reads every message and holds checksums against its book, and the trades' numbers and sequences against each other; the
+others only count frames.
 """
 
 import argparse
@@ -23,6 +25,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -34,6 +37,7 @@ from tests.support.stream_mirrors import DepthMirror, Mirror, TradesMirror
 from tests.support.stream_socket import inflated
 
 CHANNELS = ("depth", "trades", "ticker")
+BURST_EVERY_S = 0.1
 CLOSE, PING, PONG, DEFLATED_TEXT = 0x88, 0x89, 0x8A, 0xC1
 #: What Chromium and Firefox offer.
 OFFER = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
@@ -53,9 +57,13 @@ def main() -> None:
     parser.add_argument("--server-cpu", type=int, help="pin the server's Python process to this CPU")
     parser.add_argument("--load-cpu", type=int, help="pin the load generator and the subscribers to this CPU")
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)  # in the subscribers' process
+    parser.add_argument("--burn", type=float, help=argparse.SUPPRESS)  # in the one that stands in for it
     options = parser.parse_args()
     if options.port is not None:
         listen(options)
+        return
+    if options.burn is not None:
+        burn(options.burn)
         return
     exchange = ExchangeServer()
     try:
@@ -67,27 +75,28 @@ def main() -> None:
         rounds = [run_round(exchange, options, number) for number in range(options.rounds)]
     finally:
         exchange.close()
-    ratios = {name: [one[name] for one in rounds] for name in ("p99", "p50", "rate")}
-    print(
-        json.dumps(
-            {
-                name: {"median": round(statistics.median(each), 3), "all": [round(one, 3) for one in each]}
-                for name, each in ratios.items()
-            }
-        )
-    )
+    print(json.dumps({beside: _medians([one[beside] for one in rounds]) for beside in ("stand-in", "nobody")}))
 
 
-def run_round(exchange: ExchangeServer, options: argparse.Namespace, number: int) -> dict[str, float]:
-    """Both ways, the first one taking turns: what came before matters, too."""
-    results: dict[bool, dict[str, Any]] = {}
-    for with_them in (False, True) if number % 2 == 0 else (True, False):
-        if with_them:
-            with subscribers(exchange, options):
-                results[True] = measure(exchange, options, f"{options.subscribers} subscribers")
-        else:
-            results[False] = measure(exchange, options, "no subscribers")
-    without, among = results[False], results[True]
+def _medians(ratios: list[dict[str, float]]) -> dict[str, Any]:
+    return {
+        name: {"median": round(statistics.median(each), 3), "all": [round(one, 3) for one in each]}
+        for name in ratios[0]
+        for each in [[one[name] for one in ratios]]
+    }
+
+
+def run_round(exchange: ExchangeServer, options: argparse.Namespace, number: int) -> dict[str, dict[str, float]]:
+    """All three, each the first one in its turn: what came before matters, too. Return the ratios to both others."""
+    results: dict[str, dict[str, Any]] = {}
+    order = ["subscribers", "nobody", "stand-in"]
+    for name in order[number % 3 :] + order[: number % 3]:
+        with BESIDE[name](exchange, options):
+            results[name] = measure(exchange, options, name)
+    return {other: _ratios(results["subscribers"], results[other]) for other in ("stand-in", "nobody")}
+
+
+def _ratios(among: dict[str, Any], without: dict[str, Any]) -> dict[str, float]:
     return {
         "p99": among["latency_ms"]["p99"] / without["latency_ms"]["p99"],
         "p50": among["latency_ms"]["p50"] / without["latency_ms"]["p50"],
@@ -104,7 +113,7 @@ def measure(exchange: ExchangeServer, options: argparse.Namespace, name: str) ->
     cpu = (after.user + after.system - before.user - before.system) / took
     latency = result["latency_ms"]
     print(
-        f"{name:18} {result['answers_per_second']:8.0f}/s  p50 {latency['p50']:6.2f} ms  p99 {latency['p99']:6.2f} ms"
+        f"{name:12} {result['answers_per_second']:8.0f}/s  p50 {latency['p50']:6.2f} ms  p99 {latency['p99']:6.2f} ms"
         f"  the server's process {cpu:4.0%} of a CPU",
         flush=True,
     )
@@ -129,16 +138,46 @@ def load_orders(exchange: ExchangeServer, options: argparse.Namespace) -> dict[s
 
 @contextmanager
 def subscribers(exchange: ExchangeServer, options: argparse.Namespace) -> Iterator[None]:
+    """Until the end of the block. What they took of the processor is remembered, for the stand-in."""
     arguments = ["--port", str(exchange.port), "--subscribers", str(options.subscribers)]
-    command = [sys.executable, "-m", "tests.performance.streams", *arguments, "--channels", options.channels]
-    command += ["--plain"] * options.plain
+    arguments += ["--channels", options.channels, *["--plain"] * options.plain]
+    with _process(options, *arguments) as process:
+        child, began = psutil.Process(process.pid), time.monotonic()
+        before = child.cpu_times()
+        yield
+        after, took = child.cpu_times(), time.monotonic() - began
+        options.taken = (after.user + after.system - before.user - before.system) / took
+
+
+@contextmanager
+def stand_in(exchange: ExchangeServer, options: argparse.Namespace) -> Iterator[None]:
+    """What subscribers take of the processor, without them."""
+    if not hasattr(options, "taken"):
+        with subscribers(exchange, options):
+            load_orders(exchange, options)
+    with _process(options, "--burn", str(options.taken)):
+        yield
+
+
+@contextmanager
+def nobody(exchange: ExchangeServer, options: argparse.Namespace) -> Iterator[None]:
+    """Nothing beside."""
+    yield
+
+
+BESIDE = {"subscribers": subscribers, "stand-in": stand_in, "nobody": nobody}
+
+
+@contextmanager
+def _process(options: argparse.Namespace, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    command = [sys.executable, "-m", "tests.performance.streams", *arguments]
     if options.load_cpu is not None:
         command = ["taskset", "-c", str(options.load_cpu), *command]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None and process.stdout is not None
     try:
-        assert process.stdout.readline() == "ready\n", "the subscribers did not come so far"
-        yield
+        assert process.stdout.readline() == "ready\n", "it did not come so far"
+        yield process
         process.stdin.close()
         print("   " + process.stdout.read().strip(), flush=True)
     finally:
@@ -147,12 +186,25 @@ def subscribers(exchange: ExchangeServer, options: argparse.Namespace) -> Iterat
             process.wait(30)
 
 
-# --- In the subscribers' process ----------------------------------------------------------------------------------
+# --- In the process beside ----------------------------------------------------------------------------------------
+
+
+def burn(share: float) -> None:
+    """Take so much of a processor, in bursts as subscribers do after each round, until the input closes."""
+    _step_back()
+    print("ready", flush=True)
+    began, owed = time.monotonic(), 0.0
+    while not select.select([sys.stdin], [], [], BURST_EVERY_S)[0]:
+        owed = (time.monotonic() - began) * share - time.process_time()
+        until = time.process_time() + owed
+        while time.process_time() < until:
+            pass
+    print(f"a stand-in: {time.process_time() / (time.monotonic() - began):.0%} of a CPU")
 
 
 def listen(options: argparse.Namespace) -> None:
     """Subscribe, read until the input closes, and tell how much came."""
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # they stand for machines elsewhere
+    _step_back()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 16_384), hard))
     channels = options.channels.split(",")
@@ -183,6 +235,19 @@ def listen(options: argparse.Namespace) -> None:
             if not readers[descriptor].take(data):
                 ended += 1
                 poll.unregister(descriptor)
+
+
+def _step_back() -> None:
+    """Take only what nobody else wants of a core: subscribers stand for machines elsewhere.
+
+    Where Linux schedules sessions as groups (autogroup), priorities count within a session only, so this is one whose
+    weight is the least.
+    """
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    autogroup = Path("/proc/self/autogroup")
+    if autogroup.exists():
+        os.setsid()
+        autogroup.write_text("19")
 
 
 def _subscribe(port: int, channels: list[str], plain: bool) -> socket.socket:

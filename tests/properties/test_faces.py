@@ -23,6 +23,7 @@ from exchange.contracts.orders import (
     show_order_with_fills,
 )
 from exchange.contracts.units import Asset, Market
+from exchange.gateway.market_streams import render_trade, show_trades
 from tests.support.odd_markets import odd_markets
 
 encode = msgspec.json.encode
@@ -114,6 +115,13 @@ def test_an_order_with_fills_is_shown_as_it_is_rendered(
 @given(FILLS, odd_markets())
 def test_a_fill_is_shown_as_it_is_rendered(fill: Fill, market: Market) -> None:
     assert bytes(show_account_fill(fill, market)) == encode(render_account_fill(fill, market))
+
+
+@given(odd_markets(), st.lists(trades(), max_size=4))
+def test_trades_are_shown_to_everybody_as_they_are_rendered(market: Market, records: list[bytes]) -> None:
+    events = b"".join(records)
+    rendered = [render_trade(event, market) for event in read_events(events) if event.kind == EventKind.TRADED]
+    assert show_trades(events, market) == encode(rendered)
 
 
 @given(st.integers(0, 2**63 - 1))

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,7 +76,7 @@ async def _follow(steps: list[tuple[str, object, int]]) -> None:
             assert isinstance(which, int)
             items: list[Message] = [{"trade_id": len(told) + each} for each in range(which)]
             told += range(len(told), len(told) + which)
-            tape.extend(tape.sequence + number, items)
+            tape.extend(tape.sequence + number, msgspec.json.encode(items))
         elif what == "round":
             assert isinstance(which, set)
             _round(tape, [readers[each] for each in sorted(which)])

@@ -122,5 +122,6 @@ class Streamed:
             streams.flush_depth()
             streams.flush_ticker()
             streams.flush_candles()
-        for _ in self.hub._round():
-            pass
+        for steps in (self.hub.rounds.turns(), self.hub.rounds.end_jobs()):
+            for _ in steps:
+                pass

@@ -247,6 +247,64 @@ async def test_a_client_that_does_not_read_is_disconnected_and_slows_nobody(
             await asyncio.wait_for(read_to_the_end(lazy), 30)
 
 
+async def reaches(mirror: Mirror, sequence: int) -> None:
+    for _ in range(600):
+        if mirror.sequence >= sequence:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"it has come to {mirror.sequence}, not to {sequence}")
+
+
+async def test_many_who_are_told_together_get_everything_and_whoever_is_slow_or_gone_holds_up_nobody(
+    own_exchange: ExchangeServer,
+) -> None:
+    """Clients of another library, enough for their messages to be written by the thread; all is there to the end."""
+    token = own_exchange.trader("both", {"USD": "10000000", "ETH": "10000"})
+    channels = [{"op": "subscribe", "channel": name, "symbol": "ETH/USD"} for name in ("trades", "depth.raw")]
+    mirrors = [(TradesMirror(), DepthMirror()) for _ in range(60)]
+
+    async def listen(mine: tuple[TradesMirror, DepthMirror], number: int) -> Message:
+        async with stream(own_exchange, *channels, compression="deflate" if number % 3 else None) as connection:
+            while True:
+                message: Message = json.loads(await connection.recv())
+                if message["type"] == "shutdown":
+                    with pytest.raises(ConnectionClosed):
+                        await read_to_the_end(connection)
+                    assert connection.close_code == 1012
+                    return message
+                if message["type"] in ("snapshot", "update"):
+                    mine[message["channel"] == "depth.raw"].take(message)
+                    if message["sequence"] % 10 == number % 10:  # something else to be written to it now and then
+                        await connection.send(json.dumps({"op": "ping", "id": number}))
+                        await connection.ping()
+
+    listening = [asyncio.create_task(listen(mine, number)) for number, mine in enumerate(mirrors)]
+    async with stream(own_exchange, *channels) as deaf, stream(own_exchange, *channels) as fickle:
+        deaf.transport.pause_reading()  # type: ignore[attr-defined]
+        traded: list[int] = []
+        for number in range(160):
+            side = ("Buy", "Sell")[number % 2]
+            _, placed = await call(own_exchange, "POST", "/api/v1/orders", order(side, 3_000 + number // 50), token)
+            traded += [int(fill["trade_id"]) for fill in placed["fills"]]
+            if number % 10 == 0 and number < 100:
+                await fickle.send(json.dumps({"op": "unsubscribe", "channel": "trades", "symbol": "ETH/USD"}))
+                await fickle.send(json.dumps(channels[0]))
+            if number == 100:
+                fickle.transport.abort()
+        _, depth = await call(own_exchange, "GET", "/api/v1/markets/ETH-USD/depth?levels=100")
+        for _, raw in mirrors:
+            await reaches(raw, depth["sequence"])
+        await asyncio.to_thread(own_exchange.stop)
+        goodbyes = await asyncio.gather(*listening)
+        deaf.transport.abort()
+    assert len({goodbye["sequence"] for goodbye in goodbyes}) == 1
+    for trades, raw in mirrors:
+        assert [int(trade["trade_id"]) for trade in trades.trades] == traded
+        assert [[level[0] for level in side] for side in raw.levels()] == [
+            [round(float(price) * 100) for price, _ in depth[side]] for side in ("bids", "asks")
+        ]
+
+
 async def test_a_restart_closes_the_streams_and_a_new_connection_begins_anew(own_exchange: ExchangeServer) -> None:
     async with stream(own_exchange, {"op": "subscribe", "channel": "depth", "symbol": "BTC-USD"}) as connection:
         snapshot = await next_of(connection, "snapshot")

@@ -3,7 +3,9 @@
 import asyncio
 import itertools
 import re
+import time
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 
 from engine.records import OrderType, Side, TimeInForce
 from exchange.contracts import commands
-from exchange.gateway import channels, hub, subscriber, websocket
+from exchange.gateway import channels, hub, rounds, slices, subscriber, websocket
 from exchange.gateway.deflate import deflate
 from tests.support.stream_mirrors import DepthMirror
 from tests.support.stream_socket import Listener, messages_of
@@ -111,7 +113,7 @@ async def test_heartbeats_do_not_pile_up_either() -> None:
     listener.socket.has_room = False
     for _ in range(5):
         streamed.do(order(Side.BUY, 100))
-        streamed.hub._beat_due = True
+        streamed.hub.rounds.beat()
         streamed.turn()
     listener.socket.has_room = True
     (beat,) = listener.taken()
@@ -202,21 +204,21 @@ def test_what_is_compressed_in_one_go_is_bounded(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_rounds_take_their_share_of_time_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a clock that moves when something is written: what is counted is counted exactly."""
+    """With a clock that moves when something is written, none of which the thread can write, but takes its time for."""
     streamed, write_s = Streamed(), 0.0001
     now = 0.0
-    monkeypatch.setattr(hub.time, "perf_counter", lambda: now)
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
     listeners = [await streamed.listen("depth") for _ in range(100)]
     written: list[float] = []
     for listener in listeners:
         listener.taken()
 
-        def write(frames: bytes) -> None:
+        def receive(data: bytes) -> None:
             nonlocal now
             now += write_s
             written.append(now)
 
-        monkeypatch.setattr(listener.socket, "write", write)
+        monkeypatch.setattr(listener.socket, "receive", receive)
     real_sleep, slept = asyncio.sleep, list[float]()
 
     async def sleep(seconds: float) -> None:
@@ -231,19 +233,21 @@ async def test_rounds_take_their_share_of_time_and_no_more(monkeypatch: pytest.M
         for streams in streamed.hub._markets.values():
             streams.flush_depth()
 
-    monkeypatch.setattr(hub.asyncio, "sleep", sleep)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
     tell()
-    turning = asyncio.ensure_future(streamed.hub._turn())
+    turning = asyncio.ensure_future(streamed.hub.rounds.run())
     while len(written) < 400:
         await asyncio.wait([turning], timeout=0.001)
     turning.cancel()
     begun, ended, round_s = written[0:400:100], written[99:400:100], 100 * write_s
-    assert [later - before for before, later in itertools.pairwise(begun)] == pytest.approx(3 * [round_s / hub.SHARE])
-    assert [last - first for first, last in zip(begun, ended, strict=True)] == pytest.approx(
-        4 * [round_s / hub.PACE], rel=0.1
+    assert [later - before for before, later in itertools.pairwise(begun)] == pytest.approx(
+        3 * [round_s / rounds.SHARE], rel=0.1
     )
-    pauses = [seconds for seconds in slept if seconds < round_s / hub.PACE / 2]
-    assert max(pauses) <= (hub.SLICE_S + write_s) * (1 / hub.PACE - 1) + hub.CLOCK_S
+    assert [last - first for first, last in zip(begun, ended, strict=True)] == pytest.approx(
+        4 * [round_s / slices.PACE], rel=0.1
+    )
+    pauses = [seconds for seconds in slept if seconds < round_s / slices.PACE / 2]
+    assert max(pauses) <= (slices.SLICE_S + write_s) * (1 / slices.PACE - 1) + slices.CLOCK_S
 
 
 async def test_a_round_leads_everybody_to_where_it_began_and_the_next_one_to_the_rest() -> None:
@@ -252,7 +256,7 @@ async def test_a_round_leads_everybody_to_where_it_began_and_the_next_one_to_the
     listeners = [await streamed.listen("trades") for _ in range(4)]
     for listener in listeners:
         listener.taken()
-    steps = streamed.hub._round()
+    steps = itertools.chain(streamed.hub.rounds.turns(), streamed.hub.rounds.end_jobs())
     streamed.do(order(Side.BUY, 100), order(Side.SELL, 100, account=8))
     for _ in steps:
         streamed.do(order(Side.BUY, 100), order(Side.SELL, 100, account=8))
@@ -271,8 +275,8 @@ async def test_a_heartbeat_is_never_ahead_of_what_was_told_before_it() -> None:
     listener = await streamed.listen("trades")
     listener.taken()
     streamed.do(order(Side.BUY, 100), order(Side.SELL, 100, account=8))
-    streamed.hub._beat_due = True
-    for _ in streamed.hub._round():
+    streamed.hub.rounds.beat()
+    for _ in itertools.chain(streamed.hub.rounds.turns(), streamed.hub.rounds.end_jobs()):
         streamed.do(order(Side.BUY, 100), order(Side.SELL, 100, account=8))
     trades, beat = listener.taken()
     assert (beat["type"], beat["sequence"]) == ("heartbeat", trades["sequence"])
@@ -289,3 +293,28 @@ async def test_streams_that_break_are_nobody_elses_trouble(monkeypatch: pytest.M
     monkeypatch.setattr(streamed.hub, "_publish", broken)
     streamed.do(order(Side.BUY, 100))
     assert listener.socket.closed == (1011, "the streams broke: connect again")
+
+
+async def test_rounds_that_break_end_connections_and_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "LOOK_EVERY_S", 0)
+    streamed = Streamed()
+    before = await streamed.listen("trades")
+    working = streamed.hub.rounds.turns
+
+    def broken() -> Iterator[None]:
+        monkeypatch.setattr(streamed.hub.rounds, "turns", working)
+        yield
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(streamed.hub.rounds, "turns", broken)
+    running = asyncio.ensure_future(streamed.hub.run())
+    streamed.do(order(Side.BUY, 100), order(Side.SELL, 100, account=8))
+    for _ in range(1_000):
+        await asyncio.sleep(0)
+    assert before.socket.closed == (1011, "the streams broke: connect again")
+    after = await streamed.listen("trades")
+    assert (await after.next())["type"] == "snapshot"
+    streamed.do(order(Side.BUY, 100), order(Side.SELL, 100, account=8))
+    assert (await after.next())["type"] == "update"
+    running.cancel()
+    await asyncio.wait([running])

@@ -45,11 +45,16 @@ class Trades(Sequence[Event]):
         self._records = records
         self.minutes = minutes
 
+    @property
+    def records(self) -> bytes:
+        """As the journal has them, one after another."""
+        return b"".join(self._records)
+
     def __len__(self) -> int:
         return len(self._records)
 
     def __iter__(self) -> Iterator[Event]:
-        return read_events(b"".join(self._records))
+        return read_events(self.records)
 
     @overload
     def __getitem__(self, at: int) -> Event: ...

@@ -12,12 +12,12 @@ to the same sequence, that where it was lined up: they hold the same then, and w
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
-from exchange.gateway.subscriber import Message, Subscriber, encode
+from exchange.gateway.subscriber import Message, Reader, Subscriber, encode
 from exchange.gateway.websocket import deflated
 from exchange.observability import metrics
 
@@ -71,7 +71,7 @@ class Channel(ABC):
         self._floor = sequence  # what is kept leads from there to the sequence
         self._line = sequence  # where turns lead to
         self.sequence = sequence
-        self.subscribers: dict[Subscriber, int] = {}  # and the sequence that each holds
+        self.subscribers: dict[Reader, int] = {}  # and the sequence that each holds
 
     def begin(self, subscriber: Subscriber) -> None:
         """Send a snapshot, and updates from then on."""
@@ -87,13 +87,19 @@ class Channel(ABC):
 
     def go_on(self, subscriber: Subscriber, begun: bytes) -> None:
         """Send frames that lead to the channel's sequence, and updates from then on."""
+        subscriber.step_out()
         if begun:
             subscriber.send(begun)
         self.subscribers[subscriber] = self.sequence
         subscriber.forget(self)
+        if self.is_public:
+            subscriber.channels[self] = None
 
     def leave(self, subscriber: Subscriber) -> None:
         """Send no more."""
+        if self in subscriber.channels:
+            subscriber.step_out()
+            del subscriber.channels[self]
         self.subscribers.pop(subscriber, None)
         subscriber.forget(self)
 
@@ -103,7 +109,7 @@ class Channel(ABC):
         self._newer.clear()
         self._newer_bytes = 0
 
-    def newer(self, subscriber: Subscriber) -> bytes:
+    def newer(self, subscriber: Reader) -> bytes:
         """Return frames that lead the subscriber to the line, maybe none, and take them as told."""
         held = self.subscribers.get(subscriber, self.sequence)
         if self.keeps(held):
@@ -114,7 +120,7 @@ class Channel(ABC):
             self.subscribers[subscriber] = reached
         return self._for(subscriber, shared)
 
-    def _for(self, subscriber: Subscriber, shared: Shared) -> bytes:
+    def _for(self, subscriber: Reader, shared: Shared) -> bytes:
         return shared.of(self.is_public and subscriber.deflates)
 
     def advance(self, sequence: int) -> None:
@@ -154,7 +160,7 @@ class Channel(ABC):
         """Frames that lead from a sequence that is not before the floor to a later one, the line or the channel's."""
 
     @abstractmethod
-    def _too_late(self, subscriber: Subscriber) -> Shared:
+    def _too_late(self, subscriber: Reader) -> Shared:
         """What a subscriber gets that holds something older than what is kept."""
 
     @abstractmethod
@@ -203,7 +209,7 @@ class Log(Channel):
     def _make(self, sequence: int, end: int) -> bytes:
         return b"".join(frame for _, frame in self._between(sequence, end))
 
-    def _too_late(self, subscriber: Subscriber) -> Shared:
+    def _too_late(self, subscriber: Reader) -> Shared:
         name = self._head["channel"]
         subscriber.lose("overflow", f"slow consumer: more than {len(self._kept)} messages of {name} were not read")
         return NOTHING
@@ -233,9 +239,9 @@ class Tape(Log):
         super().__init__(head, sequence, snapshot, when_told)
         self._list = head["channel"]  # the messages' field has the channel's name
 
-    def extend(self, sequence: int, items: Sequence[Message]) -> None:
-        """Tell some items, at least one. Each is rendered once, whoever gets it in which message."""
-        self._keep(sequence, msgspec.json.encode(items)[1:-1])
+    def extend(self, sequence: int, items: bytes) -> None:
+        """Tell some items, at least one: a list, as JSON. They are made once, whoever gets them in which message."""
+        self._keep(sequence, items[1:-1])
 
     def _make(self, sequence: int, end: int) -> bytes:
         frames, run, size, held = [], list[bytes](), 0, sequence
@@ -295,7 +301,7 @@ class Conflated(Channel):
         metrics.STREAM_CONFLATED.inc(len(steps) - 1)
         return self.frame(end, sequence, self._content(merged))
 
-    def _too_late(self, subscriber: Subscriber) -> Shared:
+    def _too_late(self, subscriber: Reader) -> Shared:
         return self.snapshot()
 
     def _forget_all(self) -> None:

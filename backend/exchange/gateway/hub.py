@@ -1,17 +1,16 @@
 """Fan-out: what the journal has, told to whoever subscribed.
 
-    publish(batch) ──> channels: each message made once ──> turns: every subscriber that is behind takes what is newer
+    publish(batch) ──> channels: each message made once ──> rounds: every subscriber that is behind takes what is newer
 
-Publishing costs the same however many listen. The turns are taken in rounds, in slices of at most SLICE_S, so they
-never hold up an order by more than that, and rounds have a share of this process's time, SHARE: a few subscribers are
-told at once, a thousand every 100 ms, all that came since in one message, and more of them less often.
+Publishing costs the same however many listen, and rounds (rounds.py) have a share of time. Only what concerns a single
+account is told at once.
 """
 
 import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,6 +23,7 @@ from exchange.gateway.channels import Channel, Private
 from exchange.gateway.market_streams import MarketStreams
 from exchange.gateway.order_feed import OrderFeed
 from exchange.gateway.resume import MissedLevels, MissedOrders, MissedSteps, MissedTrades
+from exchange.gateway.rounds import Rounds
 from exchange.gateway.subscriber import Message, Subscriber, encode
 from exchange.gateway.tail import Archive, CannotFollow, Tail
 from exchange.observability import metrics
@@ -34,13 +34,6 @@ DEPTH_EVERY_S = 0.1
 SUMMARY_EVERY_S = 0.25  # ticker and candles
 HEARTBEAT_EVERY_S = 5.0
 LOOK_EVERY_S = 1.0  # for connections that take nothing
-SLICE_S = 0.0001  # of turns between which everybody else has the loop: an order comes through it some five times
-PACE = 0.2  # of the time of a round, for its slices
-SHARE = 0.07  # of this process's time, for rounds: the next one begins no sooner
-ROUNDS_MAX_S = 0.25  # from one to the next, where the first has ended by then: logs must not forget what was not told
-MARKED_AT_ONCE = 50  # subscribers, in one step
-CLOCK_S = 0.001  # the loop's clock has milliseconds: shorter pauses are added up until they are as long
-CREDIT_S = 0.02  # of sleep that was longer than asked for: so much is made up for
 RECONNECT_MS = 500  # after a restart, at the earliest; spread over so much more a client (RECONNECT_SPREAD_MS)
 RECONNECT_SPREAD_MS = 2
 PUBLIC_CHANNELS = ("depth", "depth.raw", "l3", "trades", "ticker", "candles")
@@ -83,13 +76,6 @@ class Balances(Protocol):
     def balance(self, account: int, asset: int) -> tuple[int, int]: ...
 
 
-def _parts(subscribers: Iterable[Subscriber]) -> Iterator[list[Subscriber]]:
-    """Those that there are now, some at a time."""
-    everybody = list(subscribers)
-    for at in range(0, len(everybody), MARKED_AT_ONCE):
-        yield everybody[at : at + MARKED_AT_ONCE]
-
-
 class _Nothing:
     sequence = 0
 
@@ -108,17 +94,15 @@ class Hub:
         self._private: dict[int, Private] = {}
         self._balances: Balances = _Nothing()
         self._when_exact: list[Callable[[], None]] = []  # what waits for the balances to be the journal's
-        self._told: dict[Channel, None] = {}  # channels with something new since the last round
-        self._beat_due = False
-        self._wake = asyncio.Event()
         self._opening: dict[int, asyncio.Lock] = {}
         self.connections: set[Subscriber] = set()
+        self.rounds = Rounds(self.connections, self._heartbeat)
 
     @property
     def subscribers(self) -> int:
         """How many subscriptions there are."""
         public = (channel for streams in self._markets.values() for channel in streams.channels)
-        return sum(len(channel.subscribers) for channel in (*public, *self._private.values()))
+        return sum(sum(map(len, channel.subscribers)) for channel in (*public, *self._private.values()))
 
     # From the corridor
 
@@ -128,8 +112,7 @@ class Hub:
             self._publish(changes)
         except Exception:
             logger.exception("the streams broke at sequence %d", changes.sequence)
-            self.close_all(1011, "the streams broke: connect again")
-            self._begin_anew()
+            self._break_off()
 
     def _publish(self, changes: Changes) -> None:
         self._tail.extend(changes.entries)
@@ -155,18 +138,22 @@ class Hub:
         self.close_all(1012, "the exchange recovered: connect again")
         self._begin_anew()
 
+    def _break_off(self) -> None:
+        self.close_all(1011, "the streams broke: connect again")
+        self._begin_anew()
+
     def _begin_anew(self) -> None:
         self._markets.clear()
         self._private.clear()
         self._when_exact.clear()
-        self._told.clear()
+        self.rounds.begin_anew()
         self._tail.begin(self._live.sequence)
 
     def _market(self, number: int) -> MarketStreams:
         streams = self._markets.get(number)
         if streams is None:
             market = self._catalogue.markets[number]
-            streams = self._markets[number] = MarketStreams(market, self._live, self._touch)
+            streams = self._markets[number] = MarketStreams(market, self._live, self.rounds.touch)
         return streams
 
     def _publish_private(self, account: int, changes: Changes) -> None:
@@ -174,86 +161,19 @@ class Hub:
         content = self._private_content(account, orders, changes.fills.get(account, ()))
         self._private[account].update(changes.sequence, content)
 
-    # The turns
-
-    def _touch(self, channel: Channel) -> None:
-        """A public channel has something new: its subscribers get it in their turn."""
-        self._told[channel] = None
-        self._wake.set()
-
-    def _touch_now(self, channel: Channel) -> None:
-        """A private channel has something new: its few subscribers get it at once."""
-        channel.line_up()
-        for subscriber in channel.subscribers:
-            subscriber.mark(channel)
-            subscriber.flush_soon()
+    # By the clock
 
     async def run(self) -> None:
-        """Give turns, send what is conflated, and heartbeats, until cancelled."""
-        turning = asyncio.create_task(self._turn())
-        try:
-            await self._tick()
-        finally:
-            turning.cancel()
-            await asyncio.gather(turning, return_exceptions=True)
-
-    async def _turn(self) -> None:
-        """Round after round: everybody who is behind, once, within the share of time.
-
-        By the wall's clock: on a busy machine, where this process gets less, turns get less of it too.
-        """
+        """Take rounds, tell what is conflated, and heartbeats, until cancelled."""
         while True:
-            await self._wake.wait()
-            self._wake.clear()
-            begun = time.perf_counter()
-            took_s = await self._take_round(self._round())
-            ended = time.perf_counter()
-            metrics.STREAM_ROUND_SECONDS.observe(ended - begun)
-            await asyncio.sleep(max(begun + min(took_s / SHARE, ROUNDS_MAX_S) - ended, 0))
-
-    async def _take_round(self, steps: Iterator[None]) -> float:
-        """Take the steps of a round in slices with pauses between them; return the seconds that all slices took."""
-        took_s = owed_s = 0.0
-        while True:
-            begun = time.perf_counter()
-            more = self._slice(steps)
-            ended = time.perf_counter()
-            took_s += ended - begun
-            if not more:
-                return took_s
-            owed_s += (ended - begun) * (1 / PACE - 1)
-            await asyncio.sleep(owed_s if owed_s > CLOCK_S else 0)
-            owed_s = max(owed_s - (time.perf_counter() - ended), -CREDIT_S)
-
-    def _slice(self, steps: Iterator[None]) -> bool:
-        """Take steps for a slice of time; return whether there may be more."""
-        until = time.perf_counter() + SLICE_S
-        return any(time.perf_counter() >= until for _ in steps)
-
-    def _round(self) -> Iterator[None]:
-        """Find out who is behind and give each a turn, in steps between which others may have the loop.
-
-        A heartbeat is of the moment at which the channels are lined up, so it is never ahead of what they lead to.
-        """
-        told, self._told = self._told, {}
-        for channel in told:
-            channel.line_up()
-        beat, self._beat_due = self._heartbeat() if self._beat_due else b"", False
-        behind: dict[Subscriber, None] = {}
-        for channel in told:
-            for some in _parts(channel.subscribers):
-                for subscriber in some:
-                    subscriber.mark(channel)
-                behind.update(dict.fromkeys(some))
-                yield
-        for some in _parts(self.connections) if beat else ():
-            for subscriber in some:
-                subscriber.beat(beat)
-            behind.update(dict.fromkeys(some))
-            yield
-        for subscriber in behind:
-            subscriber.flush()
-            yield
+            try:
+                async with asyncio.TaskGroup() as together:
+                    together.create_task(self.rounds.run())
+                    together.create_task(self._tick())
+            except* Exception:
+                logger.exception("the rounds of the streams broke")
+                self._break_off()
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def _tick(self) -> None:
         next_summary = next_heartbeat = next_look = 0.0
@@ -269,11 +189,10 @@ class Hub:
                     streams.flush_candles()
             if now >= next_heartbeat:
                 next_heartbeat = now + HEARTBEAT_EVERY_S
-                self._beat_due = True
-                self._wake.set()
+                self.rounds.beat()
             if now >= next_look:
                 next_look = now + LOOK_EVERY_S
-                for subscriber in list(self.connections):
+                for subscriber in [one for one in self.connections if one.cohort is None]:
                     subscriber.look()
 
     def _heartbeat(self) -> bytes:
@@ -469,6 +388,14 @@ class Hub:
             acknowledge()
             self._private_channel(wanted.account).begin(wanted.subscriber)
 
+    def _tell_now(self, channel: Channel) -> None:
+        """A private channel has something new: its few subscribers get it at once."""
+        channel.line_up()
+        for subscriber in channel.subscribers:
+            assert isinstance(subscriber, Subscriber), "whoever has an account's channel is apart"
+            subscriber.mark(channel)
+            subscriber.flush_soon()
+
     def _private_channel(self, account: int) -> Private:
         channel = self._private.get(account)
         if channel is None:
@@ -477,7 +404,7 @@ class Hub:
                 return self._private_content(account, self._live.orders_of.get(account, {}).values(), ())
 
             head = {"channel": "orders"}
-            channel = self._private[account] = Private(head, self._live.sequence, snapshot, self._touch_now)
+            channel = self._private[account] = Private(head, self._live.sequence, snapshot, self._tell_now)
         return channel
 
     def _private_content(self, account: int, orders: Iterable[OrderState], fills: Iterable[Fill]) -> Message:
@@ -512,9 +439,8 @@ class Hub:
     def forget(self, subscriber: Subscriber) -> None:
         """The connection is gone."""
         self.connections.discard(subscriber)
-        for streams in self._markets.values():
-            for channel in streams.channels:
-                channel.leave(subscriber)
+        for channel in list(subscriber.channels):
+            channel.leave(subscriber)
         for account in [a for a, channel in self._private.items() if subscriber in channel.subscribers]:
             self.unsubscribe_orders(subscriber, account)
 

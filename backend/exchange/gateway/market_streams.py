@@ -13,8 +13,8 @@ import msgspec
 from engine.market_data import L2Update, L3Update
 from engine.market_data.mirror import depth_checksum
 from engine.orders.words import SIDE_NAMES
-from engine.records import FLAG_AUCTION, Side
-from exchange.contracts.events import Event
+from engine.records import FLAG_AUCTION, EventKind, Side
+from exchange.contracts.events import Event, read_events
 from exchange.contracts.orders import timestamp_text
 from exchange.contracts.units import Market
 from exchange.corridor.live import DAY_MINUTES, MINUTE_NS, Changes, Live, LiveMarket, Trades
@@ -102,7 +102,7 @@ class MarketStreams:
         if not self.trades.subscribers:
             self.trades.advance(changes.sequence)
             return
-        self.trades.extend(changes.sequence, [render_trade(trade, self.market) for trade in trades])
+        self.trades.extend(changes.sequence, show_trades(trades.records, self.market))
 
     def take_mode(self) -> None:
         """The market's mode has changed in a batch."""
@@ -262,6 +262,15 @@ class MarketStreams:
 
 def _opened(timestamp_ns: int, minutes: int) -> int:
     return timestamp_ns - timestamp_ns % (minutes * MINUTE_NS)
+
+
+def show_trades(events: bytes, market: Market) -> bytes:
+    """Return the trades of event records as ``render_trade`` has them, oldest first: a list, as JSON."""
+    shown = market.face.trades(events)
+    if shown is not None:
+        return shown
+    trades = [event for event in read_events(events) if event.kind == EventKind.TRADED]
+    return msgspec.json.encode([render_trade(trade, market) for trade in trades])
 
 
 def render_trade(trade: Event, market: Market) -> dict[str, Any]:

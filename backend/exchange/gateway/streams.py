@@ -373,6 +373,7 @@ class Connection:
         if self._account not in (None, principal.account):
             raise refuse(EdgeReason.FORBIDDEN, "this connection belongs to another account: open a new one")
         self.signed_in, self._account = principal, principal.account
+        self._subscriber.stay_apart()
         return {}
 
     def ping(self, message: bytes) -> None:

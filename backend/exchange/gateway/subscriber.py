@@ -4,6 +4,8 @@
     channels                            ──> a mark that there is something newer: the messages are the channel's
     heartbeat                           ──> a mark
 
+Who holds the same as others is told together with them (cohorts.py), and is apart where that cannot be.
+
 What is marked is taken from the channel when it can be written (channels.py), so however slow a client is, nothing
 piles up for it. When its answers overflow, when a channel does not have any more what it missed, or when its socket
 takes nothing for a while, the connection is closed and told why. Nobody else notices: frames are shared, and writing is
@@ -12,7 +14,8 @@ never waited for.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
@@ -54,12 +57,67 @@ class Socket(Protocol):
 
     def close(self, code: int, reason: str) -> None: ...
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it is open and nothing is unsent."""
+
+    def lend(self, on_write: Callable[[], bool]) -> int | None: ...
+
+    def catch_up(self, unsent: bytes) -> None: ...
+
+    def take_back(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Frames that are to be written to sockets, by their descriptors.
+
+    ``end`` is for then, with the bytes that each socket has got that did not take all, by its place in ``sockets``. It
+    sees to the rest, in steps between which others may have the loop.
+    """
+
+    frames: bytes
+    sockets: Sequence[int]
+    end: Callable[[Mapping[int, int]], Iterator[None]]
+
+
+class Reader(Protocol):
+    """Who holds something of channels, as they see it: a subscriber, or several that hold the same (cohorts.py)."""
+
+    @property
+    def deflates(self) -> bool:
+        """Whether it takes compressed messages."""
+
+    def mark(self, channel: "Source") -> None:
+        """There is something newer on a channel: it is taken in the next turn."""
+
+    def beat(self, heartbeat: bytes) -> None:
+        """Write a heartbeat behind all else in the next turn; of several that wait the last one."""
+
+    def take_turn(self) -> list[Job]:
+        """Write what is newer, or say what is to be written."""
+
+    def lose(self, cause: str, reason: str) -> None:
+        """End the connection because its client is too slow."""
+
+    def __len__(self) -> int:
+        """How many clients it stands for."""
+
 
 class Source(Protocol):
     """A channel, as a subscriber sees it."""
 
-    def newer(self, subscriber: "Subscriber") -> bytes:
+    def newer(self, subscriber: Reader) -> bytes:
         """Return frames with what the subscriber does not have yet, maybe none, and take them as told."""
+
+    def leave(self, subscriber: "Subscriber") -> None:
+        """Send no more."""
+
+
+class Company(Protocol):
+    """Those that a subscriber is told together with."""
+
+    def part(self, subscriber: "Subscriber") -> None: ...
 
 
 class Subscriber:
@@ -73,6 +131,12 @@ class Subscriber:
         self._heartbeat = b""
         self._flushing: asyncio.Handle | None = None
         self._stalled: tuple[int, float] | None = None  # bytes unsent, since when it is so many
+        self.channels: dict[Source, None] = {}  # public ones that it follows
+        self.cohort: Company | None = None
+        self._stays_apart = False
+
+    def __len__(self) -> int:
+        return 1
 
     @property
     def is_open(self) -> bool:
@@ -117,10 +181,48 @@ class Subscriber:
         """Write a heartbeat behind all else with the next flush; of several that wait the last one."""
         self._heartbeat = heartbeat
 
+    @property
+    def may_join(self) -> bool:
+        """Whether it may be told together with others: it has taken all that its channels had."""
+        apart = self.cohort is None and not self._stays_apart
+        return apart and bool(self.channels) and not self._newer and self.is_open
+
+    def step_out(self) -> None:
+        """Be apart from now on, for this is about itself."""
+        if self.cohort is not None:
+            self.cohort.part(self)
+
+    def stay_apart(self) -> None:
+        """Be apart for ever: whose connection this is trades on it, and what he is told must not wait for a round."""
+        self._stays_apart = True
+        self.step_out()
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether all that was written to it has left."""
+        return self._socket.is_quiet
+
+    def lend(self, on_write: Callable[[], bool]) -> int | None:
+        """Lend the socket to who writes for several (websocket.py); None while something else is to be written."""
+        return self._socket.lend(on_write)
+
+    def catch_up(self, unsent: bytes) -> None:
+        """Write what could not be written by who has borrowed the socket, and what has waited for him."""
+        self._socket.catch_up(unsent)
+
+    def take_back(self) -> None:
+        """End ``lend``."""
+        self._socket.take_back()
+
     def flush_soon(self) -> None:
         """Flush in this turn of the loop."""
         if self._flushing is None:
             self._flushing = asyncio.get_running_loop().call_soon(self.flush)
+
+    def take_turn(self) -> list[Job]:
+        """Write what waits."""
+        self.flush()
+        return []
 
     def flush(self) -> None:
         """Write what waits, if the socket has room; when it has room again, this is called again."""

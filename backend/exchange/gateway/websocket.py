@@ -5,12 +5,17 @@ incoming frames are read here, outgoing ones are bytes that were framed before (
 they are. The transport holds little (WRITE_BUFFER_BYTES, and so much again in the kernel); while it is full nothing is
 written, and the owner is called when it has room again. Who offers compression (deflate.py) may send compressed
 messages, and gets those compressed that are everybody's.
+
+Whoever writes the same to many borrows their sockets (``lend``) and goes past their transports. While he writes, what
+else is written to such a socket waits here, so that frames stay whole and in order.
 """
 
 import asyncio
+import os
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -33,6 +38,8 @@ INFLATED_A_FRAME = 1024  # bytes that a compressed message becomes: so many coun
 DEFLATED_MIN = 200  # bytes of a message that is worth compressing
 DEFLATED_MAX = 256 * 1024  # bytes that are compressed in one go; what follows goes as it is
 CLOSE_TIMEOUT_S = 5.0  # for the peer's answer to a close, and for what was written before it
+PING_LATER_S = 0.1  # where it must wait
+NOT_TO_LEND = -1  # for a descriptor
 
 _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 _FINAL, _MASKED = 0x80, 0x80
@@ -79,6 +86,11 @@ class StreamSocket(WebSocketsSansIOProtocol):
         self._parts_bytes = 0
         self._parts_deflated = False
         self._inflated = 0  # bytes, of the last message taken
+        self._descriptor: int | None = None  # of the same socket, for who borrows it, once somebody has asked
+        self._on_write: Callable[[], bool] | None = None  # of who has borrowed it
+        self._held: list[bytes] = []  # what was written while he wrote
+        self._held_bytes = 0
+        self._ended_by_peer = False
         self.conn.available_extensions = [SharedDeflate()]
         self.ended: asyncio.Future[None] = self.loop.create_future()
 
@@ -110,23 +122,86 @@ class StreamSocket(WebSocketsSansIOProtocol):
     @property
     def has_room(self) -> bool:
         """Whether something can be written now."""
-        return self.writable.is_set()
+        return self.writable.is_set() and self._held_bytes < WRITE_BUFFER_BYTES
 
     @property
     def unsent(self) -> int:
-        """Bytes that the transport holds."""
-        return self.transport.get_write_buffer_size()
+        """Bytes that were written and that the kernel does not have."""
+        return self.transport.get_write_buffer_size() + self._held_bytes
 
     def write(self, frames: bytes) -> None:
         """Write whole frames, if it is open."""
         if self.is_open:
+            self._put(frames)
+
+    def _put(self, frames: bytes) -> None:
+        if self._must_wait:
+            self._held.append(frames)
+            self._held_bytes += len(frames)
+        else:
             self.transport.write(frames)
+
+    @property
+    def _must_wait(self) -> bool:
+        return self._on_write is not None and self._on_write()
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it is open and the kernel has all that was written."""
+        return self.is_open and self.writable.is_set() and not self.unsent
+
+    def lend(self, on_write: Callable[[], bool]) -> int | None:
+        """Return a descriptor to write whole frames to, until ``take_back``; None while it is not quiet.
+
+        ``on_write`` is called before something else is written; where it says so, that waits for ``catch_up``. The
+        descriptor is another one of the same socket: the transport may close its own at any time, and the next
+        connection gets the same number.
+        """
+        if self._descriptor is None:
+            self._descriptor = self._duplicate()
+        if self._descriptor == NOT_TO_LEND or not self.is_quiet:
+            return None
+        self._on_write = on_write
+        return self._descriptor
+
+    def _duplicate(self) -> int:
+        raw = self.transport.get_extra_info("socket")
+        if raw is None or self.transport.get_extra_info("sslcontext") is not None:
+            return NOT_TO_LEND
+        try:
+            return os.dup(raw.fileno())
+        except OSError:  # no more files may be open
+            return NOT_TO_LEND
+
+    def catch_up(self, unsent: bytes) -> None:
+        """Write what the borrower could not, and behind it what has waited."""
+        had_room, frames = self.has_room, b"".join((unsent, *self._held))
+        self._held.clear()
+        self._held_bytes = 0
+        if frames and not (self.disconnected or self.transport.is_closing()):
+            self.transport.write(frames)
+        if self._ended_by_peer:
+            self.transport.close()
+        elif not had_room and self.has_room:
+            self._has_room()
+
+    def take_back(self) -> None:
+        """End ``lend``."""
+        self._on_write = None
+        if self.disconnected:
+            self._close_descriptor()
+
+    def _close_descriptor(self) -> None:
+        if self._descriptor is not None and self._descriptor != NOT_TO_LEND:
+            with suppress(OSError):
+                os.close(self._descriptor)
+        self._descriptor = NOT_TO_LEND
 
     def close(self, code: int, reason: str) -> None:
         """Say good-bye, behind what was written, and see to it that the connection ends."""
         if not self.is_open:
             return
-        self.transport.write(frame(struct.pack("!H", code) + reason.encode()[:123], _CLOSE))
+        self._put(frame(struct.pack("!H", code) + reason.encode()[:123], _CLOSE))
         self.close_sent = True
         self.stop_keepalive()
         self.transport.resume_reading()
@@ -137,7 +212,7 @@ class StreamSocket(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         if self._take is None:
             super().data_received(data)
-        else:
+        elif not self._is_over:
             self._received += data
             self._read_frames()
 
@@ -147,8 +222,16 @@ class StreamSocket(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        if self._on_write is None:
+            self._close_descriptor()
         if not self.ended.done():
             self.ended.set_result(None)
+
+    def send_keepalive_ping(self) -> None:
+        if self._must_wait:
+            self.ping_timer = self.loop.call_later(PING_LATER_S, self.send_keepalive_ping)
+        else:
+            super().send_keepalive_ping()
 
     def keepalive_timeout(self) -> None:
         self.close(1011, "keepalive ping timeout")
@@ -159,13 +242,18 @@ class StreamSocket(WebSocketsSansIOProtocol):
         else:
             self.close(1012, "the exchange is restarting")  # where it was not told yet
 
+    @property
+    def _is_over(self) -> bool:
+        """Whether nothing more is taken from the client."""
+        return self._ended_by_peer or self.transport.is_closing()
+
     # Incoming frames
 
     def _read_frames(self) -> None:
         """Take what has arrived, at most so much a turn: nobody keeps the others waiting by sending a lot."""
         assert self._take is not None
         data, position, taken = self._received, 0, 0
-        if not self._parts and not self.transport.is_closing():
+        if not self._parts and not self._is_over:
             messages, position = plain_messages(data, FRAMES_A_TURN, MESSAGE_BYTES_MAX)
             taken = len(messages)
             if taken and not self.close_sent:
@@ -179,7 +267,7 @@ class StreamSocket(WebSocketsSansIOProtocol):
             taken += 1 + self._inflated // INFLATED_A_FRAME
         else:
             self._received = data[position:]
-            if not self.transport.is_closing():
+            if not self._is_over:
                 self.transport.pause_reading()
                 self.loop.call_soon(self._go_on)
             return
@@ -192,7 +280,7 @@ class StreamSocket(WebSocketsSansIOProtocol):
 
     def _read_frame(self, data: bytes, position: int) -> int:
         """Take the frame that begins there; return where the next one does, the same place while it is not whole."""
-        if len(data) - position < 2 or self.transport.is_closing():
+        if len(data) - position < 2 or self._is_over:
             return position
         first, second = data[position], data[position + 1]
         length, start = second & 0x7F, position + 2
@@ -254,8 +342,10 @@ class StreamSocket(WebSocketsSansIOProtocol):
             self.handle_pong(Frame(Opcode.PONG, payload))
         else:
             if self.is_open:
-                self.transport.write(frame(payload[:2], _CLOSE))
+                self._put(frame(payload[:2], _CLOSE))
                 self.close_sent = True
             self.stop_keepalive()
-            self.transport.close()
+            self._ended_by_peer = True
+            if not self._must_wait:
+                self.transport.close()
             self.close_timer = self.close_timer or self.loop.call_later(CLOSE_TIMEOUT_S, self.transport.abort)
