@@ -34,6 +34,7 @@ from exchange.gateway.stream_orders import StreamOrders
 from exchange.gateway.streams import StreamServer
 from exchange.gateway.websocket import MESSAGE_BYTES_MAX, StreamSocket
 from exchange.history.process import HistoryProcess
+from exchange.observability.rights import allow_files
 from exchange.projections.process import ProjectionProcess
 from exchange.settings import Settings
 from exchange.storage.database import Database, open_database
@@ -172,6 +173,7 @@ class Server(uvicorn.Server):
     """Uvicorn that says good-bye to stream clients before it waits for them."""
 
     def __init__(self, settings: Settings, app: ASGIApp, hub: Hub | None = None) -> None:
+        allow_files()
         super().__init__(
             uvicorn.Config(
                 app,

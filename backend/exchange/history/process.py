@@ -24,6 +24,7 @@ from exchange.contracts.catalogue import Catalogue
 from exchange.contracts.refusals import EdgeReason, refuse
 from exchange.history.past import Connection, NotYet, Past
 from exchange.observability.logging import configure_logging
+from exchange.observability.rights import step_back
 from exchange.storage.database import DatabaseUnreachable, connect
 from exchange.storage.journal import BROKEN, SNAPSHOTS_KEPT, JournalCorrupt
 
@@ -232,7 +233,7 @@ async def _serve(dsn: str, shard: int, snapshots_kept: int) -> None:
 
 def main() -> None:
     configure_logging(os.environ.get("LOG_LEVEL", "INFO").upper())
-    os.nice(NICENESS)
+    step_back(NICENESS)
     with contextlib.suppress(KeyboardInterrupt):
         try:
             asyncio.run(_serve(os.environ.pop(DSN_VARIABLE), int(sys.argv[1]), int(sys.argv[2])))

@@ -17,6 +17,7 @@ import uvloop
 
 from exchange.observability.garbage import calm_garbage_collection
 from exchange.observability.logging import configure_logging
+from exchange.observability.rights import step_back
 from exchange.projections.runner import ProjectionRunner
 from exchange.projections.slice import ProjectionError
 
@@ -132,7 +133,7 @@ async def _hurry_when_asked(runner: ProjectionRunner) -> None:
 
 def main() -> None:
     configure_logging(os.environ.get("LOG_LEVEL", "INFO").upper())
-    os.nice(NICENESS)
+    step_back(NICENESS)
     calm_garbage_collection()
     try:
         uvloop.run(follow(os.environ.pop(DSN_VARIABLE), int(sys.argv[1])))
