@@ -1,5 +1,8 @@
 from collections.abc import Iterable, Sequence
 
+def step_back() -> bool:
+    """Have the calling thread run only when nobody else wants the processor; return whether that could be had."""
+
 class Fanout:
     """Writes bytes to many sockets in a thread of its own, which has the least right to the processor.
 

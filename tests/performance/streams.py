@@ -24,12 +24,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from engine.wire.fanout import step_back
 from exchange.gateway.websocket import frame
 from tests.performance.order_entry import load
 from tests.support.server import ExchangeServer
@@ -38,6 +39,8 @@ from tests.support.stream_socket import inflated
 
 CHANNELS = ("depth", "trades", "ticker")
 BURST_EVERY_S = 0.1
+#: Of control groups, version 1 and version 2; it is left behind, empty.
+IDLE_GROUPS = (Path("/sys/fs/cgroup/cpu/exchange-beside"), Path("/sys/fs/cgroup/exchange-beside"))
 CLOSE, PING, PONG, DEFLATED_TEXT = 0x88, 0x89, 0x8A, 0xC1
 #: What Chromium and Firefox offer.
 OFFER = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
@@ -191,7 +194,7 @@ def _process(options: argparse.Namespace, *arguments: str) -> Iterator["subproce
 
 def burn(share: float) -> None:
     """Take so much of a processor, in bursts as subscribers do after each round, until the input closes."""
-    _step_back()
+    _stand_elsewhere()
     print("ready", flush=True)
     began, owed = time.monotonic(), 0.0
     while not select.select([sys.stdin], [], [], BURST_EVERY_S)[0]:
@@ -204,7 +207,7 @@ def burn(share: float) -> None:
 
 def listen(options: argparse.Namespace) -> None:
     """Subscribe, read until the input closes, and tell how much came."""
-    _step_back()
+    _stand_elsewhere()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 16_384), hard))
     channels = options.channels.split(",")
@@ -237,17 +240,21 @@ def listen(options: argparse.Namespace) -> None:
                 poll.unregister(descriptor)
 
 
-def _step_back() -> None:
-    """Take only what nobody else wants of a core: subscribers stand for machines elsewhere.
+def _stand_elsewhere() -> None:
+    """Take only what nobody on this machine wants of a processor, as far as that can be had.
 
-    Where Linux schedules sessions as groups (autogroup), priorities count within a session only, so this is one whose
-    weight is the least.
+    A class of a thread's own is not enough where Linux schedules groups: of control groups, or of sessions (autogroup),
+    as on most machines that one signs in to. Against others a group counts as what it is itself, so this is put into one
+    that is idle. Only root may do that; without it autogroup is better off (kernel.sched_autogroup_enabled=0).
     """
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    autogroup = Path("/proc/self/autogroup")
-    if autogroup.exists():
-        os.setsid()
-        autogroup.write_text("19")
+    step_back()
+    for group in IDLE_GROUPS:
+        with suppress(OSError):
+            group.mkdir(exist_ok=True)
+            (group / "cpu.idle").write_text("1")
+            (group / "cgroup.procs").write_text("0")
+            return
+    print("the process beside is not put behind those of other sessions: that needs root", file=sys.stderr)
 
 
 def _subscribe(port: int, channels: list[str], plain: bool) -> socket.socket:

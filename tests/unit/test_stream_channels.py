@@ -14,7 +14,7 @@ import pytest
 from engine.records import OrderType, Side, TimeInForce
 from exchange.contracts import commands
 from exchange.gateway import channels, hub, rounds, slices, subscriber, websocket
-from exchange.gateway.deflate import deflate
+from exchange.gateway.deflate import Steps, deflating
 from tests.support.stream_mirrors import DepthMirror
 from tests.support.stream_socket import Listener, messages_of
 from tests.support.streamed import Streamed
@@ -155,11 +155,11 @@ async def test_a_message_for_many_is_compressed_once_and_only_for_those_who_take
         listener.socket.deflates = number % 2 == 0
     made: list[int] = []
 
-    def counted(message: bytes) -> bytes:
+    def counted(message: bytes) -> Steps:
         made.append(len(message))
-        return deflate(message)
+        return deflating(message)
 
-    monkeypatch.setattr(websocket, "deflate", counted)
+    monkeypatch.setattr(websocket, "deflating", counted)
     for _ in range(3):
         streamed.do(order(Side.BUY, 100), order(Side.SELL, 100, account=8))
         streamed.turn()

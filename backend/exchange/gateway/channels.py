@@ -12,13 +12,13 @@ to the same sequence, that where it was lined up: they hold the same then, and w
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from exchange.gateway.subscriber import Message, Reader, Subscriber, encode
-from exchange.gateway.websocket import deflated
+from exchange.gateway.websocket import deflated, deflating_frames
 from exchange.observability import metrics
 
 KEPT_MESSAGES = 4_000  # of a channel; at the bound the oldest is forgotten
@@ -45,6 +45,11 @@ class Shared:
         if self._deflated is None:
             self._deflated = deflated(self.plain)
         return self._deflated
+
+    def deflate(self) -> Iterator[None]:
+        """Compress them in steps, however many they are."""
+        if self._deflated is None:
+            self._deflated = yield from deflating_frames(self.plain, len(self.plain))
 
 
 NOTHING = Shared(b"")
@@ -108,6 +113,18 @@ class Channel(ABC):
         self._line = self.sequence
         self._newer.clear()
         self._newer_bytes = 0
+
+    def prepare(self, subscriber: Reader) -> Iterator[None]:
+        """Make what a subscriber is about to take, in steps between which others may have the loop."""
+        held = self.subscribers.get(subscriber, self._line)
+        known = held in self._newer
+        if held >= self._line or not self.keeps(held) or (not known and len(self._newer) >= SHARED_MAX):
+            return
+        shared = self._after(held)
+        if not known:
+            yield
+        if self.is_public and subscriber.deflates:
+            yield from shared.deflate()
 
     def newer(self, subscriber: Reader) -> bytes:
         """Return frames that lead the subscriber to the line, maybe none, and take them as told."""

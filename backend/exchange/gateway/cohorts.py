@@ -83,6 +83,11 @@ class Cohort:
             self.part(member)
             member.lose(cause, reason)
 
+    def prepare_turn(self) -> Iterator[None]:
+        """Have made what the next turn takes, in steps between which others may have the loop."""
+        for channel in list(self._newer):
+            yield from channel.prepare(self)
+
     def take_turn(self) -> list[Job]:
         """Take what the members do not have yet as told, and return what is to be written to them, if anything.
 

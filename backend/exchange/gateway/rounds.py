@@ -110,6 +110,7 @@ class Rounds:
                 behind.update(dict.fromkeys(some))
                 yield
         for reader in behind:
+            yield from reader.prepare_turn()
             self._jobs += reader.take_turn()
             yield
         for reader in behind:  # who is apart may be where others are now

@@ -94,6 +94,9 @@ class Reader(Protocol):
     def beat(self, heartbeat: bytes) -> None:
         """Write a heartbeat behind all else in the next turn; of several that wait the last one."""
 
+    def prepare_turn(self) -> Iterator[None]:
+        """Have made what the next turn takes, in steps between which others may have the loop."""
+
     def take_turn(self) -> list[Job]:
         """Write what is newer, or say what is to be written."""
 
@@ -106,6 +109,8 @@ class Reader(Protocol):
 
 class Source(Protocol):
     """A channel, as a subscriber sees it."""
+
+    def prepare(self, subscriber: Reader) -> Iterator[None]: ...
 
     def newer(self, subscriber: Reader) -> bytes:
         """Return frames with what the subscriber does not have yet, maybe none, and take them as told."""
@@ -218,6 +223,11 @@ class Subscriber:
         """Flush in this turn of the loop."""
         if self._flushing is None:
             self._flushing = asyncio.get_running_loop().call_soon(self.flush)
+
+    def prepare_turn(self) -> Iterator[None]:
+        """Have made what waits, where it can be written."""
+        for channel in list(self._newer) if self._socket.has_room else ():
+            yield from channel.prepare(self)
 
     def take_turn(self) -> list[Job]:
         """Write what waits."""

@@ -22,7 +22,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import Frame, Opcode
 
 from engine.wire.frames import plain_messages
-from exchange.gateway.deflate import Broken, SharedDeflate, TooLarge, deflate, inflate
+from exchange.gateway.deflate import Broken, SharedDeflate, Steps, TooLarge, at_once, deflating, inflate
 
 try:
     from websockets.speedups import apply_mask
@@ -58,7 +58,12 @@ def frame(payload: bytes, opcode: int = _TEXT) -> bytes:
 
 def deflated(frames: bytes) -> bytes:
     """Return whole messages as ``frame`` makes them with those compressed that are large enough."""
-    pieces, position, left = [], 0, DEFLATED_MAX
+    return at_once(deflating_frames(frames, DEFLATED_MAX))
+
+
+def deflating_frames(frames: bytes, most: int) -> Steps:
+    """Do the same in steps, with ``most`` bytes; what follows goes as it is."""
+    pieces, position, left = [], 0, most
     while position < len(frames):
         length, start = frames[position + 1], position + 2
         if length >= 126:
@@ -66,7 +71,8 @@ def deflated(frames: bytes) -> bytes:
             length, start = int.from_bytes(frames[start : start + size]), start + size
         end = start + length
         if DEFLATED_MIN <= length <= left:
-            pieces.append(frame(deflate(frames[start:end]), _TEXT | _DEFLATED))
+            payload = yield from deflating(frames[start:end])
+            pieces.append(frame(payload, _TEXT | _DEFLATED))
             left -= length
         else:
             pieces.append(frames[position:end])
