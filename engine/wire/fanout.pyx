@@ -83,6 +83,7 @@ cdef extern from *:
     Py_ssize_t send(int socket, const void* data, size_t size, int flags) nogil
     Py_ssize_t read(int file, void* data, size_t size) nogil
     Py_ssize_t write(int file, const void* data, size_t size) nogil
+    int close_file "close"(int file) nogil
     int MSG_DONTWAIT, MSG_NOSIGNAL
 
 cdef enum:
@@ -143,6 +144,11 @@ cdef bint tell(int pipe, char order) noexcept nogil:
     return put == 1
 
 
+cdef inline void close_if_open(int file) noexcept nogil:
+    if file >= 0:
+        close_file(file)
+
+
 def step_back():
     return exchange_step_back() == 0
 
@@ -172,9 +178,10 @@ cdef class Fanout:
         if self.spread == NULL:
             return
         self.stop()
-        for pipe in (self.spread.orders, self.orders, self.ended, self.spread.ended):
-            if pipe >= 0:
-                os.close(pipe)
+        close_if_open(self.spread.orders)
+        close_if_open(self.orders)
+        close_if_open(self.ended)
+        close_if_open(self.spread.ended)
         free(self.spread.writes)
         free(self.spread)
 

@@ -39,6 +39,7 @@ from tests.support.stream_socket import inflated
 
 CHANNELS = ("depth", "trades", "ticker")
 BURST_EVERY_S = 0.1
+AUTOGROUP = Path("/proc/sys/kernel/sched_autogroup_enabled")
 #: Of control groups, version 1 and version 2; it is left behind, empty.
 IDLE_GROUPS = (Path("/sys/fs/cgroup/cpu/exchange-beside"), Path("/sys/fs/cgroup/exchange-beside"))
 CLOSE, PING, PONG, DEFLATED_TEXT = 0x88, 0x89, 0x8A, 0xC1
@@ -68,6 +69,8 @@ def main() -> None:
     if options.burn is not None:
         burn(options.burn)
         return
+    if AUTOGROUP.exists() and AUTOGROUP.read_text().strip() == "1":
+        print("sessions share the processor as groups here (kernel.sched_autogroup_enabled): docs/operations.md")
     exchange = ExchangeServer()
     try:
         exchange.start()
@@ -243,9 +246,9 @@ def listen(options: argparse.Namespace) -> None:
 def _stand_elsewhere() -> None:
     """Take only what nobody on this machine wants of a processor, as far as that can be had.
 
-    A class of a thread's own is not enough where Linux schedules groups: of control groups, or of sessions (autogroup),
-    as on most machines that one signs in to. Against others a group counts as what it is itself, so this is put into one
-    that is idle. Only root may do that; without it autogroup is better off (kernel.sched_autogroup_enabled=0).
+    A class of a thread's own is not enough where Linux schedules groups: control groups, or sessions (autogroup), as on
+    most machines that one signs in to. Against others a group counts as what it is itself, so this goes into one that
+    is idle. Only root may do that; without it autogroup is better off (kernel.sched_autogroup_enabled=0).
     """
     step_back()
     for group in IDLE_GROUPS:
