@@ -32,6 +32,7 @@ cdef class MarketFace:
     cdef void put_terms(self, Text* text, OrderState order) noexcept
     cdef void put_fills(self, Text* text, uint64_t order_id, const Event* events, Py_ssize_t count) noexcept
     cdef void put_fill(self, Text* text, const Fill* fill) noexcept
+    cdef void put_execution(self, Text* text, uint64_t trade_id, int64_t price_ticks, int64_t quantity_lots) noexcept
     cdef void put_price(self, Text* text, int64_t ticks) noexcept
     cdef void put_price_or_null(self, Text* text, int64_t ticks) noexcept
     cdef void put_quantity(self, Text* text, int128_t lots) noexcept

@@ -139,12 +139,7 @@ cdef class MarketFace:
 
     cdef void put_trade(self, Text* text, const Event* trade) noexcept:
         # What everybody is told, between the braces.
-        put(text, b'"trade_id":"')
-        put_number(text, trade.trade_id)
-        put(text, b'","price":')
-        self.put_price(text, trade.price_ticks)
-        put(text, b',"quantity":')
-        self.put_quantity(text, trade.quantity_lots)
+        self.put_execution(text, trade.trade_id, trade.price_ticks, trade.quantity_lots)
         put(text, b',"side":')
         put_word(text, SIDES, trade.side)
         put(text, b',"auction":')
@@ -278,12 +273,7 @@ cdef class MarketFace:
 
     cdef void put_fill(self, Text* text, const Fill* fill) noexcept:
         # What is between the braces.
-        put(text, b'"trade_id":"')
-        put_number(text, fill.trade_id)
-        put(text, b'","price":')
-        self.put_price(text, fill.price_ticks)
-        put(text, b',"quantity":')
-        self.put_quantity(text, fill.quantity_lots)
+        self.put_execution(text, fill.trade_id, fill.price_ticks, fill.quantity_lots)
         put(text, b',"liquidity":')
         put(text, b'"Auction"' if fill.is_auction else b'"Maker"' if fill.is_maker else b'"Taker"')
         put(text, b',"fee":')
@@ -292,6 +282,15 @@ cdef class MarketFace:
         put_json(text, self.base if fill.side == BUY else self.quote)
         put(text, b',"executed_at":')
         put_time(text, fill.executed_ns)
+
+    cdef void put_execution(self, Text* text, uint64_t trade_id, int64_t price_ticks, int64_t quantity_lots) noexcept:
+        # What a trade and both of its fills begin with.
+        put(text, b'"trade_id":"')
+        put_number(text, trade_id)
+        put(text, b'","price":')
+        self.put_price(text, price_ticks)
+        put(text, b',"quantity":')
+        self.put_quantity(text, quantity_lots)
 
     cdef void put_price(self, Text* text, int64_t ticks) noexcept:
         if ticks < 0 or self.tick.value == 0:

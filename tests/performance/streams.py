@@ -85,10 +85,10 @@ def main() -> None:
 
 
 def _medians(ratios: list[dict[str, float]]) -> dict[str, Any]:
+    by_name = {name: [one[name] for one in ratios] for name in ratios[0]}
     return {
         name: {"median": round(statistics.median(each), 3), "all": [round(one, 3) for one in each]}
-        for name in ratios[0]
-        for each in [[one[name] for one in ratios]]
+        for name, each in by_name.items()
     }
 
 
@@ -199,10 +199,9 @@ def burn(share: float) -> None:
     """Take so much of a processor, in bursts as subscribers do after each round, until the input closes."""
     _stand_elsewhere()
     print("ready", flush=True)
-    began, owed = time.monotonic(), 0.0
+    began = time.monotonic()
     while not select.select([sys.stdin], [], [], BURST_EVERY_S)[0]:
-        owed = (time.monotonic() - began) * share - time.process_time()
-        until = time.process_time() + owed
+        until = (time.monotonic() - began) * share
         while time.process_time() < until:
             pass
     print(f"a stand-in: {time.process_time() / (time.monotonic() - began):.0%} of a CPU")

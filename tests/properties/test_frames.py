@@ -12,8 +12,9 @@ from websockets.exceptions import NegotiationError
 
 from engine.wire.frames import plain_messages
 from exchange.gateway import websocket
-from exchange.gateway.deflate import SharedDeflate, deflate
+from exchange.gateway.deflate import SharedDeflate
 from exchange.gateway.websocket import MESSAGE_BYTES_MAX, StreamSocket
+from tests.support.stream_socket import deflate
 
 MASKS = st.binary(min_size=4, max_size=4) | st.just(bytes(4))
 #: What a message is made of; the lengths around those at which a frame is written otherwise.

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
+from exchange.gateway.deflate import at_once, deflating
 from exchange.gateway.subscriber import Subscriber
 
 WHOLE_TEXT, DEFLATED_TEXT = 0x81, 0xC1  # how a frame begins
@@ -16,6 +17,11 @@ NO_FILES = 1 << 30  # descriptors from here on
 def inflated(payload: bytes) -> bytes:
     """A message that was compressed by itself (RFC 7692)."""
     return zlib.decompressobj(-15).decompress(payload + b"\0\0\xff\xff")
+
+
+def deflate(message: bytes) -> bytes:
+    """The payload of a compressed message."""
+    return at_once(deflating(message))
 
 
 def whole_messages(data: bytes) -> tuple[list[dict[str, Any]], bytes]:

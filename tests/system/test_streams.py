@@ -12,7 +12,6 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from exchange.gateway.deflate import deflate
 from tests.support.server import ExchangeServer
 from tests.support.stream_mirrors import (
     AccountMirror,
@@ -23,6 +22,7 @@ from tests.support.stream_mirrors import (
     TickerMirror,
     TradesMirror,
 )
+from tests.support.stream_socket import deflate
 
 Message = dict[str, Any]
 

@@ -11,7 +11,6 @@ a round costs about as much for a thousand as for one. What is left for each is 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
-from exchange.gateway.channels import Channel
 from exchange.gateway.subscriber import Job, Source, Subscriber
 
 
@@ -19,7 +18,7 @@ class Cohort:
     """See the module. ``channels``: public ones; ``deflates``: whether its members take compressed messages."""
 
     def __init__(self, channels: Iterable[Source], deflates: bool) -> None:
-        self._channels = [channel for channel in channels if isinstance(channel, Channel)]
+        self._channels = tuple(channels)
         self.deflates = deflates
         self._members: dict[Subscriber, int] = {}  # and the descriptors of their sockets
         self._newer: dict[Source, None] = {}

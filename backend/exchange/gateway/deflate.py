@@ -47,13 +47,8 @@ class SharedDeflate(ServerPerMessageDeflateFactory):
         return answer, extension
 
 
-def deflate(message: bytes) -> bytes:
-    """Return the payload of a compressed message."""
-    return at_once(deflating(message))
-
-
 def deflating(message: bytes) -> Steps:
-    """Do the same in steps."""
+    """Make the payload of a compressed message."""
     deflater = zlib.compressobj(_LEVEL, zlib.DEFLATED, -WINDOW_BITS, _MEMORY)
     pieces = []
     for at in range(0, len(message), STEP_BYTES):

@@ -4,14 +4,14 @@ import asyncio
 import time
 from collections.abc import Iterator
 
-SLICE_S = 0.0001  # so much later an order is at most; it comes through the loop some five times
+SLICE_S = 0.0001  # so much later an order is, and a step; it comes through the loop some five times
 PACE = 0.2  # of the time that the work takes, for its slices
 CLOCK_S = 0.001  # the loop's clock has milliseconds: shorter pauses are added up until they are as long
 CREDIT_S = 0.02  # of sleep that was longer than asked for: so much is made up for
 
 
 async def take(steps: Iterator[object]) -> float:
-    """Take steps, each shorter than a slice, to their end; return the seconds that all slices took."""
+    """Take steps to their end; return the seconds that all slices took. A slice ends with the step that exceeds it."""
     took_s = owed_s = 0.0
     while True:
         begun = time.perf_counter()

@@ -110,6 +110,8 @@ class Reader(Protocol):
 class Source(Protocol):
     """A channel, as a subscriber sees it."""
 
+    subscribers: dict[Reader, int]  # and the sequence that each holds
+
     def prepare(self, subscriber: Reader) -> Iterator[None]: ...
 
     def newer(self, subscriber: Reader) -> bytes:
