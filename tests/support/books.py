@@ -37,15 +37,15 @@ def read(exchange: ExchangeServer, query: str, *arguments: object) -> list[Any]:
     return asyncio.run(fetch())
 
 
-def replayed(exchange: ExchangeServer) -> Shard:
-    """Return the engine that the whole journal makes, executed from its first entry, every event compared."""
+def replayed(exchange: ExchangeServer, sequence: int | None = None) -> Shard:
+    """Return the engine that the journal makes up to a sequence or its end, every event compared."""
 
     async def run() -> Shard:
         connection = await asyncpg.connect(embedded_url(exchange.home))
         try:
             journal, shard = JournalReader(connection, SHARD), Shard()
             end, _ = await journal.head()
-            await advance(journal, shard, GENESIS, end)
+            await advance(journal, shard, GENESIS, end if sequence is None else sequence)
             return shard
         finally:
             await connection.close()
