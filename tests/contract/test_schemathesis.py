@@ -16,19 +16,19 @@ from schemathesis.specs.openapi.checks import (
 
 COMMITTED = Path(__file__).parents[2] / "openapi/openapi.json"
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-EXAMPLES = 25  # an operation
+MANY_CASES = settings(
+    max_examples=25,  # an operation
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much, HealthCheck.too_slow],
+)
 
 schema = schemathesis.openapi.from_path(COMMITTED)
 schema.config.generation.update(modes=[GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 
 
 @schema.parametrize()
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much, HealthCheck.too_slow],
-)
+@MANY_CASES
 @pytest.mark.filterwarnings("ignore")
 def test_an_operation_answers_as_its_document_says(
     case: "schemathesis.Case[Any]", running_exchange: tuple[str, str]

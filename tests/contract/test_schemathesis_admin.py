@@ -10,20 +10,16 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, settings
 from schemathesis.generation import GenerationMode
 
-from tests.contract.test_schemathesis import CHECKS
+from tests.contract.test_schemathesis import CHECKS, COMMITTED, MANY_CASES
 from tests.contract.workflows import follow, operation_of
 from tests.support.server import ExchangeServer
 
-COMMITTED = Path(__file__).parents[2] / "openapi/openapi.json"
-EXAMPLES = 25  # an operation
 KNOWN_WITHIN_S = 30
 RNG = random.Random(1)
 WHY = {"reason": "the document says that it can be done"}
@@ -117,12 +113,7 @@ def _until_admin(server: ExchangeServer, token: str) -> None:
 
 
 @schema.parametrize()
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much, HealthCheck.too_slow],
-)
+@MANY_CASES
 @pytest.mark.filterwarnings("ignore")
 def test_an_operation_of_admins_answers_as_its_document_says(
     case: "schemathesis.Case[Any]", administered: Administered

@@ -13,7 +13,7 @@ from sqlalchemy import Column, ColumnElement, Row, Select, Table, func, select, 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from exchange.contracts.order_state import Fill, OrderState
-from exchange.storage.queries import LedgerEntry
+from exchange.storage.queries import LedgerEntry, ledger_entry_of, order_of
 from exchange.storage.tables import fills, ledger_entries, orders
 
 SCAN_ROWS_MAX = 20_000
@@ -69,7 +69,7 @@ class History:
         bounds = [orders.c.order_id.between(window.first, window.last)]
         filters: dict[str, Any] = {"market": market, "side": side, "status": statuses}
         page = await self._page(orders, columns, ("order_id",), account, bounds, filters, window)
-        return Page([_order(row) for row in page.rows], page.key)
+        return Page([order_of(row) for row in page.rows], page.key)
 
     async def fills(
         self, account: int, window: Window, *, market: int | None = None, side: int | None = None
@@ -90,7 +90,7 @@ class History:
         bounds = [ledger_entries.c.sequence.between(window.first, window.last)]
         filters: dict[str, Any] = {"asset": asset, "kind": kind}
         page = await self._page(ledger_entries, columns, ("sequence", "position"), account, bounds, filters, window)
-        return Page([_ledger_entry(row) for row in page.rows], page.key)
+        return Page([ledger_entry_of(row) for row in page.rows], page.key)
 
     async def sequence_at(self, time_ns: int) -> int:
         """Return the first entry of a time or later; one behind the last where there is none.
@@ -164,15 +164,6 @@ def _typed(column: Column[Any], value: int) -> Any:
 
 def _key(row: Row[Any], keys: tuple[str, ...]) -> tuple[int, ...]:
     return tuple(int(row._mapping[name]) for name in keys)
-
-
-def _order(row: Row[Any]) -> OrderState:
-    return OrderState(*tuple(row))  # its columns are the fields, in their order
-
-
-def _ledger_entry(row: Row[Any]) -> LedgerEntry:
-    fields: dict[str, Any] = dict(row._mapping)
-    return LedgerEntry(**fields | {name: int(fields[name]) for name in ("available_after", "held_after")})
 
 
 def _halving(table: str, key: str, value: str) -> str:

@@ -115,7 +115,7 @@ class Queries:
             query = query.where(orders.c.market == market)
         if before is not None:
             query = query.where(orders.c.order_id < before)
-        return [_order(row) for row in await self._all(query.order_by(orders.c.order_id.desc()).limit(limit))]
+        return [order_of(row) for row in await self._all(query.order_by(orders.c.order_id.desc()).limit(limit))]
 
     async def order(self, account: int, order_id: int) -> OrderState | None:
         """Return an account's order; None when it is unknown or somebody else's."""
@@ -128,7 +128,7 @@ class Queries:
     async def _one_order(self, condition: ColumnElement[bool], account: int) -> OrderState | None:
         query = select(*_ORDER_COLUMNS).where(orders.c.shard == self._shard, condition, orders.c.account == account)
         rows = await self._all(query)
-        return _order(rows[0]) if rows else None
+        return order_of(rows[0]) if rows else None
 
     async def rejection(self, account: int, client_order_id: str) -> Rejection | None:
         """Return the refusal that an account got under a client order id."""
@@ -236,7 +236,7 @@ class Queries:
         if before is not None:
             query = query.where(tuple_(*key) < before, key[0] <= before[0])
         query = query.order_by(*(column.desc() for column in key)).limit(limit)
-        return [_ledger_entry(row) for row in await self._all(query)]
+        return [ledger_entry_of(row) for row in await self._all(query)]
 
     async def deposited_since(self, account: int, asset: int, since_ns: int) -> int:
         """Return the units that an account deposited of an asset since a time."""
@@ -266,10 +266,12 @@ class Queries:
             return rows
 
 
-def _order(row: Row[Any]) -> OrderState:
-    return OrderState(*tuple(row))  # its columns are the fields, in their order
+def order_of(row: Row[Any]) -> OrderState:
+    """Return the order of a row that has its fields, in their order."""
+    return OrderState(*tuple(row))
 
 
-def _ledger_entry(row: Row[Any]) -> LedgerEntry:
+def ledger_entry_of(row: Row[Any]) -> LedgerEntry:
+    """Return the entry of a row that has its fields, by their names."""
     fields: dict[str, Any] = dict(row._mapping)
     return LedgerEntry(**fields | {name: int(fields[name]) for name in ("available_after", "held_after")})

@@ -7,7 +7,8 @@ import pytest
 
 from exchange.gateway.app import create_app
 from exchange.gateway.context import Exchange
-from tests.support.local_exchange import local_exchange, serving, with_order_entry
+from tests.support.local_exchange import LocalCorridor, local_exchange, serving, with_order_entry
+from tests.support.traders import Trader, trader
 
 
 @pytest.fixture
@@ -27,3 +28,19 @@ async def trading(exchange: Exchange) -> AsyncIterator[aiohttp.ClientSession]:
     """A client of the whole API, order entry included."""
     async with serving(with_order_entry(exchange)) as connected:
         yield connected
+
+
+@pytest.fixture
+async def corridor(exchange: Exchange) -> LocalCorridor:
+    assert isinstance(exchange.corridor, LocalCorridor)
+    return exchange.corridor
+
+
+@pytest.fixture
+async def alice(client: aiohttp.ClientSession, corridor: LocalCorridor) -> Trader:
+    return await trader(client, corridor, "alice")
+
+
+@pytest.fixture
+async def bob(client: aiohttp.ClientSession, corridor: LocalCorridor) -> Trader:
+    return await trader(client, corridor, "bob")

@@ -1,96 +1,33 @@
 """An account's history: by time and by sequence, either way, as pages and as CSV; statements; and what was."""
 
-import csv
-import io
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 import aiohttp
 import pytest
 
-from engine.records import OrderType, Side, TimeInForce
+from engine.records import Side, TimeInForce
 from exchange.contracts import commands
 from exchange.contracts.orders import timestamp_text
 from exchange.gateway.context import Exchange
 from exchange.history.process import HistoryProcess
 from exchange.storage import history
-from tests.support.local_exchange import LocalCorridor, registered
+from tests.support.local_exchange import LocalCorridor
+from tests.support.traders import ETH_USD, USD, Trader, trader
 
-USD, BTC = 1, 2
-BTC_USD, ETH_USD = 1, 2
 SECOND_NS = 1_000_000_000
 DECEMBER_NS = 1_764_547_200_000_000_000  # 2025-12-01T00:00:00Z
 JANUARY_NS = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
 FEBRUARY_NS = 1_769_904_000_000_000_000  # 2026-02-01T00:00:00Z
 
 
-@dataclass
-class Trader:
-    """Somebody signed in, and what they do on the exchange."""
-
-    account: int
-    headers: dict[str, str]
-    client: aiohttp.ClientSession
-    corridor: LocalCorridor
-
-    async def place(self, side: Side, price_ticks: int, lots: int, market: int = BTC_USD, ioc: bool = False) -> int:
-        """Return the order's id."""
-        command = commands.place(
-            self.account, market, side, OrderType.LIMIT, TimeInForce.IOC if ioc else TimeInForce.GTC, 0, price_ticks,
-            lots,
-        )  # fmt: skip
-        return (await self.corridor.submit(command)).sequence
-
-    async def get(self, path: str, **query: Any) -> tuple[int, Any]:
-        async with self.client.get(f"/api/v1/{path}", params=query, headers=self.headers) as answer:
-            return answer.status, await answer.json()
-
-    async def items(self, path: str, **query: Any) -> list[Any]:
-        """All pages of a list, joined."""
-        items: list[Any] = []
-        cursor: dict[str, str] = {}
-        while True:
-            status, page = await self.get(f"history/{path}", **query, **cursor)
-            assert status == 200, page
-            items += page["items"]
-            if page["next_cursor"] is None:
-                return items
-            cursor = {"cursor": page["next_cursor"]}
-
-    async def rows(self, path: str, **query: Any) -> list[dict[str, str]]:
-        """The rows of a CSV export."""
-        async with self.client.get(f"/api/v1/history/{path}", params=query, headers=self.headers) as answer:
-            text = await answer.text()
-            assert (answer.status, answer.content_type) == (200, "text/csv"), text
-            assert "attachment" in answer.headers["content-disposition"]
-        return list(csv.DictReader(io.StringIO(text)))
-
-
 @pytest.fixture
-async def corridor(exchange: Exchange) -> AsyncIterator[LocalCorridor]:
-    assert isinstance(exchange.corridor, LocalCorridor)
+async def corridor(corridor: LocalCorridor, exchange: Exchange) -> AsyncIterator[LocalCorridor]:
+    """With what was, which a process of its own tells."""
     exchange.past = past = HistoryProcess(exchange.database.dsn, exchange.shard)
-    yield exchange.corridor
+    yield corridor
     await past.close()
-
-
-async def trader(client: aiohttp.ClientSession, corridor: LocalCorridor, name: str) -> Trader:
-    account, headers = await registered(client, name)
-    await corridor.deposit(account, USD, 10**6 * 10**10)
-    await corridor.deposit(account, BTC, 100 * 10**8)
-    return Trader(account, headers, client, corridor)
-
-
-@pytest.fixture
-async def alice(client: aiohttp.ClientSession, corridor: LocalCorridor) -> Trader:
-    return await trader(client, corridor, "alice")
-
-
-@pytest.fixture
-async def bob(client: aiohttp.ClientSession, corridor: LocalCorridor) -> Trader:
-    return await trader(client, corridor, "bob")
 
 
 async def trade(alice: Trader, bob: Trader, times: int, price_ticks: int = 5_000_000) -> list[int]:
@@ -156,7 +93,7 @@ async def test_bounds_by_sequence_and_by_time_cut_the_same(alice: Trader, bob: T
 async def test_filters_keep_what_they_name(alice: Trader, bob: Trader) -> None:
     await trade(alice, bob, 3)
     open_eth = await alice.place(Side.BUY, 100, 10**8, market=ETH_USD)
-    ended = await alice.place(Side.BUY, 100, 10**8, ioc=True)
+    ended = await alice.place(Side.BUY, 100, 10**8, time_in_force=TimeInForce.IOC)
 
     async def ids(**query: Any) -> list[int]:
         return [int(order["order_id"]) for order in await alice.items("orders", **query)]

@@ -1,71 +1,21 @@
 """What the reads answer, over real tables that follow a real journal."""
 
 import asyncio
-from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 import pytest
 
-from engine.records import OrderType, Side, TimeInForce
+from engine.records import Side, TimeInForce
 from exchange.contracts import commands
 from exchange.contracts.events import read_events
 from exchange.contracts.refusals import EdgeReason, refuse
 from exchange.gateway.context import Exchange
-from tests.support.local_exchange import LocalCorridor, is_rejected, registered
+from tests.support.local_exchange import is_rejected, registered
+from tests.support.traders import ETH_USD, Trader
 
-USD, BTC = 1, 2
-BTC_USD, ETH_USD = 1, 2
 MINUTE_NS = 60_000_000_000
 DAY_BEGAN_NS = 1_767_312_000_000_000_000  # 2026-01-02T00:00:00Z
-
-
-@dataclass
-class Trader:
-    """Somebody signed in, and what they do on the exchange."""
-
-    account: int
-    headers: dict[str, str]
-    client: aiohttp.ClientSession
-    corridor: LocalCorridor
-
-    async def place(
-        self, side: Side, price_ticks: int, quantity_lots: int, client_order_id: str = "", **terms: int
-    ) -> int:
-        """Return the order's id."""
-        terms = {"market": BTC_USD, "order_type": OrderType.LIMIT, "time_in_force": TimeInForce.GTC, "flags": 0} | terms
-        command = commands.place(
-            self.account, side=side, price_ticks=price_ticks, quantity_lots=quantity_lots,
-            client_order_id=client_order_id.encode(), **terms,
-        )  # fmt: skip
-        return (await self.corridor.submit(command)).sequence
-
-    async def get(self, path: str, **query: Any) -> tuple[int, Any]:
-        async with self.client.get(f"/api/v1/{path}", params=query, headers=self.headers) as answer:
-            return answer.status, await answer.json()
-
-
-@pytest.fixture
-async def corridor(exchange: Exchange) -> LocalCorridor:
-    assert isinstance(exchange.corridor, LocalCorridor)
-    return exchange.corridor
-
-
-async def trader(client: aiohttp.ClientSession, corridor: LocalCorridor, name: str) -> Trader:
-    account, headers = await registered(client, name)
-    await corridor.deposit(account, USD, 10**6 * 10**10)
-    await corridor.deposit(account, BTC, 100 * 10**8)
-    return Trader(account, headers, client, corridor)
-
-
-@pytest.fixture
-async def alice(client: aiohttp.ClientSession, corridor: LocalCorridor) -> Trader:
-    return await trader(client, corridor, "alice")
-
-
-@pytest.fixture
-async def bob(client: aiohttp.ClientSession, corridor: LocalCorridor) -> Trader:
-    return await trader(client, corridor, "bob")
 
 
 async def test_an_order_reads_as_placed_and_its_fills_as_traded(alice: Trader, bob: Trader) -> None:

@@ -45,42 +45,36 @@ interface AssetTerms {
   readonly deposit_address: string | null;
 }
 
-/** The name of what is being asked for: kept while it is not known what became of it, so that it happens once. */
-function useReference() {
+/** An amount of an asset that is being asked for. Its name is kept while it is not known what became of it, so that it
+ *  happens once; `asked` is told what did. */
+function useRequest(assets: readonly AssetTerms[], done: "transfers.credited" | "transfers.requested") {
+  const [asset, setAsset] = useState(assets[0]?.asset ?? "");
+  const [text, setText] = useState("");
   const [reference, setReference] = useState(newClientOrderId);
-  const settle = (error?: unknown): void => {
-    if (error === undefined || !isTransient(error)) setReference(newClientOrderId());
+  const amount = text.trim();
+  const asked = {
+    onSuccess: (): void => {
+      toast.success(t(done, { amount: displayDecimal(amount, 0), asset }));
+      setText("");
+      setReference(newClientOrderId());
+    },
+    onError: (error: unknown): void => {
+      if (!isTransient(error)) setReference(newClientOrderId());
+    },
   };
-  return { reference, settle };
+  const fields = { assets, asset, onAsset: setAsset, amount: text, onAmount: setText };
+  return { body: { asset, amount, reference }, asked, fields };
 }
 
 function DepositForm({ assets }: { readonly assets: readonly AssetTerms[] }) {
-  const [asset, setAsset] = useState(assets[0]?.asset ?? "");
-  const [amount, setAmount] = useState("");
-  const { reference, settle } = useReference();
+  const { body, asked, fields } = useRequest(assets, "transfers.credited");
   const deposit = useDeposit();
-  const terms = assets.find((known) => known.asset === asset);
-  const submit = (): void =>
-    deposit.mutate(
-      { asset, amount: amount.trim(), reference },
-      {
-        onSuccess: () => {
-          toast.success(t("transfers.credited", { amount: displayDecimal(amount.trim(), 0), asset }));
-          setAmount("");
-          settle();
-        },
-        onError: settle,
-      },
-    );
+  const terms = assets.find((known) => known.asset === body.asset);
   return (
-    <Form title={t("transfers.deposit")} onSubmit={submit}>
+    <Form title={t("transfers.deposit")} onSubmit={() => deposit.mutate(body, asked)}>
       <AssetAndAmount
-        assets={assets}
-        asset={asset}
-        onAsset={setAsset}
-        amount={amount}
-        onAmount={setAmount}
-        hint={terms && t("transfers.least", { amount: displayDecimal(terms.deposit_min, 0), asset })}
+        {...fields}
+        hint={terms && t("transfers.least", { amount: displayDecimal(terms.deposit_min, 0), asset: body.asset })}
         error={deposit.error}
       />
       {terms?.deposit_address && (
@@ -88,7 +82,7 @@ function DepositForm({ assets }: { readonly assets: readonly AssetTerms[] }) {
           {t("transfers.address")}: <code className="break-all text-text">{terms.deposit_address}</code>
         </p>
       )}
-      <Button type="submit" kind="primary" disabled={deposit.isPending || amount.trim() === ""}>
+      <Button type="submit" kind="primary" disabled={deposit.isPending || body.amount === ""}>
         {t("transfers.deposit")}
       </Button>
     </Form>
@@ -96,44 +90,27 @@ function DepositForm({ assets }: { readonly assets: readonly AssetTerms[] }) {
 }
 
 function WithdrawForm({ assets }: { readonly assets: readonly AssetTerms[] }) {
-  const [asset, setAsset] = useState(assets[0]?.asset ?? "");
-  const [amount, setAmount] = useState("");
-  const [destination, setDestination] = useState("");
-  const { reference, settle } = useReference();
+  const { body, asked, fields } = useRequest(assets, "transfers.requested");
+  const [text, setText] = useState("");
+  const destination = text.trim();
   const withdraw = useWithdraw();
-  const available = useAvailable(asset);
+  const available = useAvailable(body.asset);
   const refusal = withdraw.error ? refusalOf(withdraw.error) : null;
-  const submit = (): void =>
-    withdraw.mutate(
-      { asset, amount: amount.trim(), destination: destination.trim(), reference },
-      {
-        onSuccess: () => {
-          toast.success(t("transfers.requested", { amount: displayDecimal(amount.trim(), 0), asset }));
-          setAmount("");
-          settle();
-        },
-        onError: settle,
-      },
-    );
   return (
-    <Form title={t("transfers.withdraw")} onSubmit={submit}>
+    <Form title={t("transfers.withdraw")} onSubmit={() => withdraw.mutate({ ...body, destination }, asked)}>
       <AssetAndAmount
-        assets={assets}
-        asset={asset}
-        onAsset={setAsset}
-        amount={amount}
-        onAmount={setAmount}
-        hint={available ? `${t("ticket.available")}: ${display(available)} ${asset}` : undefined}
+        {...fields}
+        hint={available ? `${t("ticket.available")}: ${display(available)} ${body.asset}` : undefined}
         error={refusal?.field === "destination" ? null : withdraw.error}
       />
       <Field
         label={t("transfers.destination")}
-        value={destination}
-        onChange={setDestination}
+        value={text}
+        onChange={setText}
         hint={t("transfers.destinationHint")}
         error={refusal?.field === "destination" && errorText(withdraw.error)}
       />
-      <Button type="submit" kind="primary" disabled={withdraw.isPending || amount.trim() === "" || destination.trim() === ""}>
+      <Button type="submit" kind="primary" disabled={withdraw.isPending || body.amount === "" || destination === ""}>
         {t("transfers.withdraw")}
       </Button>
     </Form>
