@@ -2,6 +2,7 @@ import createClient, { type Client } from "openapi-fetch";
 
 import { errorOf, NoAnswerError } from "./problems";
 import type { paths } from "./schema";
+import type { Problem } from "./types";
 
 export type Api = Client<paths>;
 export type Fetch = (request: Request) => Promise<Response>;
@@ -23,6 +24,15 @@ export function makeApi(baseUrl: string, send: Fetch = timed): Api {
   return createClient<paths>({ baseUrl, fetch: send });
 }
 
+const TOKEN_REASONS: ReadonlySet<unknown> = new Set(["UNAUTHENTICATED", "TOKEN_EXPIRED"]);
+
+/** Whether it is the token that was turned down, and not a password or a code, of which only so many may be tried. */
+async function turnsTokenDown(response: Response): Promise<boolean> {
+  if (response.status !== 401) return false;
+  const body: unknown = await response.clone().json().catch(() => null);
+  return TOKEN_REASONS.has((body as Partial<Problem> | null)?.reason);
+}
+
 /** The API in the name of whoever is signed in: a token that is turned down is renewed, and the request sent once more. */
 export function makeSessionApi(baseUrl: string, tokens: TokenSource, send: Fetch = timed): Api {
   const withToken = (request: Request, token: string): Promise<Response> => {
@@ -35,7 +45,7 @@ export function makeSessionApi(baseUrl: string, tokens: TokenSource, send: Fetch
     if (token === null) return send(request);
     const again = request.clone();
     const response = await withToken(request, token);
-    if (response.status !== 401) return response;
+    if (!(await turnsTokenDown(response))) return response;
     const renewed = await tokens.renew(token);
     return renewed === null ? response : withToken(again, renewed);
   });

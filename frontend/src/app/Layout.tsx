@@ -11,7 +11,7 @@ import { Icon } from "@/ui/Icon";
 import { t } from "@/ui/text";
 import { ThemeToggle } from "@/ui/ThemeToggle";
 
-const NAV_LINK = "rounded-md px-2.5 py-1.5 text-muted hover:text-text [&.active]:bg-raised [&.active]:text-text data-[active=true]:bg-raised data-[active=true]:text-text";
+const NAV_LINK = "rounded-md px-1.5 py-1.5 text-muted sm:px-2.5 hover:text-text [&.active]:bg-raised [&.active]:text-text data-[active=true]:bg-raised data-[active=true]:text-text";
 
 /** What surrounds every page: name, pages, connection, theme, account. */
 export function Layout() {
@@ -23,14 +23,14 @@ export function Layout() {
       <a href="#content" className="sr-only focus:not-sr-only focus:absolute focus:z-50 focus:bg-panel focus:p-3">
         {t("app.skip")}
       </a>
-      <header className="flex h-12 shrink-0 items-center gap-1 border-b bg-panel px-3 sm:gap-3">
+      <header className="flex h-12 shrink-0 items-center gap-1 border-b bg-panel px-2 sm:gap-3 sm:px-3">
         <Link to="/" className="flex items-center gap-2 font-semibold">
           <span className="flex size-7 items-center justify-center rounded-md bg-accent text-on-accent">
             <Icon name="swap" size={18} />
           </span>
-          <span className="hidden text-base sm:inline">{t("app.name")}</span>
+          <span className="sr-only text-base sm:not-sr-only">{t("app.name")}</span>
         </Link>
-        <nav className="flex flex-1 gap-0.5">
+        <nav className="flex min-w-0 flex-1 gap-0.5 overflow-x-auto [scrollbar-width:none]">
           <Link to="/" className={NAV_LINK} data-active={trading}>
             {t("app.trade")}
           </Link>

@@ -6,6 +6,7 @@ import { HomePage } from "./HomePage";
 import { Layout } from "./Layout";
 import { NotFoundPage } from "./NotFoundPage";
 import { PortfolioPage } from "./PortfolioPage";
+import { SecurityPage } from "./SecurityPage";
 import { SessionPage } from "./SessionPage";
 import { TradingPage } from "./TradingPage";
 
@@ -20,11 +21,12 @@ const trade = createRoute({
   },
 });
 const portfolio = createRoute({ getParentRoute: () => root, path: "/portfolio", component: PortfolioPage });
+const security = createRoute({ getParentRoute: () => root, path: "/security", component: SecurityPage });
 const admin = createRoute({ getParentRoute: () => root, path: "/admin", component: AdminPage });
 const login = createRoute({ getParentRoute: () => root, path: "/login", component: () => <SessionPage mode="login" /> });
 const register = createRoute({ getParentRoute: () => root, path: "/register", component: () => <SessionPage mode="register" /> });
 
-const routeTree = root.addChildren([home, trade, portfolio, admin, login, register]);
+const routeTree = root.addChildren([home, trade, portfolio, security, admin, login, register]);
 
 /** The pages by their addresses. */
 export function makeRouter(history?: RouterHistory) {

@@ -3,6 +3,7 @@ const PATHS = {
   moon: "M20 14.5A8 8 0 0 1 9.5 4 8 8 0 1 0 20 14.5Z",
   swap: "M6 9h13l-4-4M18 15H5l4 4",
   plus: "M12 5v14M5 12h14",
+  shield: "M12 3 5 6v5c0 4.5 2.9 8 7 10 4.1-2 7-5.5 7-10V6l-7-3Zm-3 9 2 2 4-4",
 };
 
 export function Icon({ name, size = 16 }: { readonly name: keyof typeof PATHS; readonly size?: number }) {

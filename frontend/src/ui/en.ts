@@ -1,5 +1,6 @@
 import { adminTexts } from "./adminTexts";
 import { reasonTexts } from "./reasonTexts";
+import { securityTexts } from "./securityTexts";
 
 /** Every text of the application in English. A further language is a further file of the same shape. */
 export const en = {
@@ -16,6 +17,8 @@ export const en = {
     themeDark: "Use the dark theme",
     themeLight: "Use the light theme",
     close: "Close",
+    copy: "Copy",
+    copied: "Copied",
     brokenTitle: "Something broke on this page",
     brokenText: "Your orders are not affected: they live on the exchange. Reload the page to go on.",
     reload: "Reload",
@@ -238,4 +241,5 @@ export const en = {
     unknown: "The exchange refused this: {{detail}}",
   },
   reason: reasonTexts,
+  security: securityTexts,
 } as const;

@@ -1,10 +1,10 @@
-import { Dialog } from "@base-ui/react/dialog";
 import { useState, type SyntheticEvent } from "react";
 import { toast } from "sonner";
 
 import { useAdminAction, type AdminAction } from "@/state/admin";
 import { Alert } from "@/ui/Alert";
 import { Button } from "@/ui/Button";
+import { Dialog } from "@/ui/Dialog";
 import { Field } from "@/ui/Field";
 import { t } from "@/ui/text";
 
@@ -34,32 +34,26 @@ export function ActionDialog({ pending, onClose }: { readonly pending: Pending; 
     });
   };
   return (
-    <Dialog.Root open onOpenChange={(open) => !open && onClose()}>
-      <Dialog.Portal>
-        <Dialog.Backdrop className="fixed inset-0 z-40 bg-black/50" />
-        <Dialog.Popup className="fixed top-1/2 left-1/2 z-50 w-[calc(100%-2rem)] max-w-sm -translate-1/2 rounded-xl border bg-panel p-5 text-text">
-          <form onSubmit={submit} className="flex flex-col gap-4">
-            <Dialog.Title className="text-base font-semibold">{pending.title}</Dialog.Title>
-            {pending.reason !== "none" && (
-              <Field
-                label={pending.reason === "required" ? t("admin.reason") : t("admin.reasonOptional")}
-                value={reason}
-                onChange={setReason}
-                maxLength={500}
-                hint={t("admin.reasonHint")}
-                autoComplete="off"
-              />
-            )}
-            {action.isError && <Alert>{detailText(action.error)}</Alert>}
-            <div className="flex justify-end gap-2">
-              <Button onClick={onClose}>{t("admin.cancel")}</Button>
-              <Button type="submit" kind="primary" disabled={missing || action.isPending}>
-                {t("admin.confirm")}
-              </Button>
-            </div>
-          </form>
-        </Dialog.Popup>
-      </Dialog.Portal>
-    </Dialog.Root>
+    <Dialog title={pending.title} onClose={onClose}>
+      <form onSubmit={submit} className="flex flex-col gap-4">
+        {pending.reason !== "none" && (
+          <Field
+            label={pending.reason === "required" ? t("admin.reason") : t("admin.reasonOptional")}
+            value={reason}
+            onChange={setReason}
+            maxLength={500}
+            hint={t("admin.reasonHint")}
+            autoComplete="off"
+          />
+        )}
+        {action.isError && <Alert>{detailText(action.error)}</Alert>}
+        <div className="flex justify-end gap-2">
+          <Button onClick={onClose}>{t("admin.cancel")}</Button>
+          <Button type="submit" kind="primary" disabled={missing || action.isPending}>
+            {t("admin.confirm")}
+          </Button>
+        </div>
+      </form>
+    </Dialog>
   );
 }

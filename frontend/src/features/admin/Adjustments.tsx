@@ -14,7 +14,7 @@ import { Select } from "@/ui/Select";
 import { displayDateTime, t } from "@/ui/text";
 
 import { ActionDialog, type Pending } from "./ActionDialog";
-import { Badge, type Tone } from "./Badge";
+import { Badge, type Tone } from "@/ui/Badge";
 import { detailText } from "./detail";
 
 const TONES: Record<Adjustment["status"], Tone> = {

@@ -9,7 +9,7 @@ import { Select } from "@/ui/Select";
 import { displayDateTime, t } from "@/ui/text";
 
 import { ActionDialog, type Pending } from "./ActionDialog";
-import { Badge } from "./Badge";
+import { Badge } from "@/ui/Badge";
 
 const MODES: readonly MarketMode[] = ["Open", "CancelOnly", "PostOnly", "Halted", "Auction"];
 const TONES = { Open: "good", CancelOnly: "warn", PostOnly: "warn", Auction: "warn", Halted: "bad" } as const;

@@ -9,7 +9,7 @@ import { Select } from "@/ui/Select";
 import { displayDateTime, t } from "@/ui/text";
 
 import { ActionDialog, type Pending } from "./ActionDialog";
-import { Badge } from "./Badge";
+import { Badge } from "@/ui/Badge";
 
 /** What usernames are made of: the exchange refuses to look for anything else. */
 const searchable = (text: string): string => text.replace(/[^A-Za-z0-9_.-]/g, "").slice(0, 32);

@@ -4,7 +4,7 @@ import { DataTable, type Column } from "@/ui/DataTable";
 import { Loaded, More } from "@/ui/Loaded";
 import { displayDateTime, t } from "@/ui/text";
 
-import { Badge } from "./Badge";
+import { Badge } from "@/ui/Badge";
 
 const TONES = { Intended: "plain", Done: "good", Refused: "bad", Unknown: "warn" } as const;
 

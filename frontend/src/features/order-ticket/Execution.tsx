@@ -1,4 +1,5 @@
 import type { Draft, TimeInForce } from "@/market/ticket";
+import { Checkbox } from "@/ui/Checkbox";
 import { Select } from "@/ui/Select";
 import { t } from "@/ui/text";
 
@@ -14,16 +15,14 @@ export function Execution({ draft, onChange }: { readonly draft: Draft; readonly
         <Select label={t("ticket.timeInForce")} options={options} value={draft.timeInForce} onChange={(timeInForce) => onChange({ timeInForce })} />
       </div>
       {!market && (
-        <label title={t("ticket.postOnlyHint")} className="flex h-9 items-center gap-2">
-          <input
-            type="checkbox"
-            checked={draft.postOnly}
-            disabled={draft.timeInForce !== "GTC"}
-            onChange={(event) => onChange({ postOnly: event.target.checked })}
-            className="size-4 accent-accent"
-          />
+        <Checkbox
+          title={t("ticket.postOnlyHint")}
+          checked={draft.postOnly}
+          disabled={draft.timeInForce !== "GTC"}
+          onChange={(postOnly) => onChange({ postOnly })}
+        >
           {t("ticket.postOnly")}
-        </label>
+        </Checkbox>
       )}
     </div>
   );

@@ -2,16 +2,21 @@ import { Link } from "@tanstack/react-router";
 
 import { useExchange, useUser } from "@/state/exchange";
 import { Button } from "@/ui/Button";
+import { Icon } from "@/ui/Icon";
 import { t } from "@/ui/text";
 
-/** Who is signed in and the way out, or the ways in. */
+/** Who is signed in, the way to what may use the account, and the way out; or the ways in. */
 export function AccountMenu() {
   const { keeper } = useExchange();
   const user = useUser();
   if (user) {
     return (
       <div className="flex items-center gap-2">
-        <span className="hidden max-w-40 truncate text-muted sm:inline">{user.username}</span>
+        <Link to="/security" title={t("security.title")} className="flex items-center gap-1 rounded-md p-1.5 text-muted hover:text-text [&.active]:text-text">
+          <Icon name="shield" />
+          <span className="sr-only">{t("security.title")}</span>
+          <span className="hidden max-w-40 truncate sm:inline">{user.username}</span>
+        </Link>
         <Button size="small" onClick={() => keeper.logout()}>
           {t("session.signOut")}
         </Button>

@@ -1,0 +1,39 @@
+import { Link } from "@tanstack/react-router";
+import { useEffect } from "react";
+
+import { ApiKeys } from "@/features/security/ApiKeys";
+import { KillSwitch } from "@/features/security/KillSwitch";
+import { SecondFactor } from "@/features/security/SecondFactor";
+import { Sessions } from "@/features/security/Sessions";
+import { useUser } from "@/state/exchange";
+import { Empty } from "@/ui/DataTable";
+import { t } from "@/ui/text";
+
+/** Who and what may use the account, and the end of it. */
+export function SecurityPage() {
+  const user = useUser();
+  useEffect(() => {
+    document.title = `${t("security.title")} · ${t("app.name")}`;
+  }, []);
+  if (!user) {
+    return (
+      <Empty>
+        <p>{t("security.signIn")}</p>
+        <Link to="/login" className="rounded-md bg-accent px-4 py-2 font-semibold text-on-accent">
+          {t("session.signIn")}
+        </Link>
+      </Empty>
+    );
+  }
+  return (
+    <div className="mx-auto flex min-h-0 w-full max-w-5xl flex-1 flex-col gap-3 overflow-y-auto p-2 sm:p-4">
+      <h1 className="sr-only">{t("security.title")}</h1>
+      <div className="grid shrink-0 gap-3 md:grid-cols-[3fr_2fr]">
+        <SecondFactor />
+        <KillSwitch />
+      </div>
+      <Sessions />
+      <ApiKeys />
+    </div>
+  );
+}
