@@ -135,12 +135,13 @@ describe("API keys", () => {
   });
 
   test("what a key may do is told, and a revoked one cannot be revoked again", async () => {
-    const limited: ApiKey = { ...KEY, symbols: ["BTC/USD"], notional_max: { USD: "50000" }, addresses: ["203.0.113.0/24"], status: "revoked" };
+    const limited: ApiKey = { ...KEY, symbols: ["BTC/USD"], notional_max: { USD: "50000" }, addresses: ["203.0.113.0/24"], status: "revoked", expires_at: "2019-06-15T12:00:00Z" };
     server.use(http.get(at("/api-keys"), () => HttpResponse.json({ items: [limited] })));
     open();
     const row = await screen.findByRole("row", { name: /maker/ });
     expect(row).toHaveTextContent("BTC/USD · 50,000 USD an order");
     expect(row).toHaveTextContent("203.0.113.0/24");
+    expect(row).toHaveTextContent("2019"); // of another year than this one it is told
     expect(within(row).queryByRole("button")).toBeNull();
   });
 });
