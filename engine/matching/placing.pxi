@@ -307,7 +307,7 @@ cdef int check_limits(const State* s, const Taker* taker, int64_t added_bid_lots
             base = &s.ledger.balances[trader.base_balance]
             owned = base.available + base.held
         else:
-            owned = available_to(s, taker.account, taker.market.definition.base)
+            owned = owned_by(s, taker.account, taker.market.definition.base)
         # owned // lot_units > room, without the division
         room = <int128_t>terms.position_lots_max - added_bid_lots - trader.bid_lots
         if room < 0 or owned >= (room + 1) * taker.market.definition.lot_units:

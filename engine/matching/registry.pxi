@@ -255,6 +255,12 @@ cdef int128_t available_to(const State* s, uint64_t account, uint32_t asset) noe
     return s.ledger.balances[found - 1].available if found != 0 else 0
 
 
+cdef int128_t owned_by(const State* s, uint64_t account, uint32_t asset) noexcept nogil:
+    # What orders hold of it in any market is owned, too.
+    cdef uint32_t found = s.ledger.slots[balance_slot(&s.ledger, account, asset)]
+    return s.ledger.balances[found - 1].available + s.ledger.balances[found - 1].held if found != 0 else 0
+
+
 cdef int transfer_reason(const State* s, const TransferCommand* command) noexcept nogil:
     if command.header.account < FIRST_TRADING_ACCOUNT:
         return ACCOUNT_INVALID
