@@ -6,6 +6,7 @@ The numbers are those of now, a moment after the refusal: advice, while the refu
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from engine.orders.words import WAITING_NAMES
 from engine.records import TRAILING_ORDERS_MAX, OrderType, Reason, Side
 from exchange.contracts.commands import Order, read_order
 from exchange.contracts.refusals import AnyReason, Refusal
@@ -136,15 +137,20 @@ def _band(case: _Case) -> Refusal:
     return case.price("price", edge, edge)
 
 
+def position_lots(account: int, market: Market, exchange: Exchange) -> int:
+    """What counts towards the limit of an account's position (docs/engine.md, PLACE 16): what it owns of the market's
+    base, wherever it is held, and its bids in the market but for those that wait for a parent."""
+    owned = sum(exchange.corridor.balance(account, market.base.number)) // market.lot_units
+    live = exchange.live.orders_of.get(account, {}).values()
+    bids = (order for order in live if order.market == market.number and order.side == Side.BUY)
+    return owned + sum(order.remaining_lots for order in bids if WAITING_NAMES[order.waiting] != "Parent")
+
+
 def _position(case: _Case) -> Refusal:
-    order, market = case.order, case.market
-    owned = sum(case.exchange.corridor.balance(order.account, market.base.number)) // market.lot_units
-    bids = sum(
-        other.remaining_lots
-        for other in case.exchange.live.orders_of.get(order.account, {}).values()
-        if other.market == order.market and other.side == Side.BUY
+    market = case.market
+    left = case.quantity(
+        "quantity", max(market.position_lots_max - position_lots(case.order.account, market, case.exchange), 0)
     )
-    left = case.quantity("quantity", max(market.position_lots_max - owned - bids, 0))
     return replace(left, limit=market.quantity_text(market.position_lots_max))
 
 

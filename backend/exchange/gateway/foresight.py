@@ -27,7 +27,7 @@ from exchange.contracts.events import engine_detail
 from exchange.contracts.refusals import Refusal, Refused
 from exchange.contracts.units import PPM, Market
 from exchange.gateway.commission import account_fees
-from exchange.gateway.explain import explain_order
+from exchange.gateway.explain import explain_order, position_lots
 from exchange.gateway.json_endpoint import Answer, Endpoint, decode, read_json_body
 from exchange.gateway.order_entry import OrderEntry
 from exchange.gateway.order_limits import check_command
@@ -128,9 +128,8 @@ class Foresight:
             return Reason.OPEN_ORDERS_LIMIT
         if order.side == Side.SELL or not market.position_lots_max:
             return None
-        owned = sum(self._exchange.corridor.balance(order.account, market.base.number)) // market.lot_units
-        bids = sum(o.remaining_lots for o in mine if o.side == Side.BUY)
-        return Reason.POSITION_LIMIT if owned + bids + order.quantity_lots > market.position_lots_max else None
+        position = position_lots(order.account, market, self._exchange)
+        return Reason.POSITION_LIMIT if position + order.quantity_lots > market.position_lots_max else None
 
 
 def _slid(

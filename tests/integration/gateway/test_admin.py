@@ -319,3 +319,32 @@ async def test_where_admins_need_a_second_factor_they_are_none_without(database_
         assert (await desk.ask("POST", "/auth/second-factor/confirm", {"code": code}))[0] == 200
         await exchange.access.state.refresh()
         assert (await desk.ask("GET", "/admin/users"))[0] == 200
+
+
+async def test_a_position_limit_counts_what_is_owned_and_bid_for_and_not_what_waits_for_a_parent(
+    desk: Desk, exchange: Exchange
+) -> None:
+    for name, amount in (("BTC", "1"), ("USD", "1000000")):
+        asset = exchange.catalogue.asset(name)
+        units = asset.to_units(amount, "amount")
+        await exchange.corridor.deposit(desk.alice, asset.number, units)  # type: ignore[attr-defined]
+    assert (await desk.ask("PATCH", "/admin/markets/BTC-USD", {"position_max": "1.5"}))[0] == 200
+    bracket = {
+        "kind": "bracket",
+        "entry": {"symbol": "BTC/USD", "side": "Sell", "quantity": "1", "price": "70000"},
+        "take_profit": {"order_type": "Limit", "price": "60000"},
+        "stop_loss": {"order_type": "Stop", "trigger_price": "80000"},
+    }
+    status, lists = await desk.ask("POST", "/api/v1/order-lists", bracket, desk.alices)
+    assert status == 201, lists
+    assert [(order["side"], order["status"]) for order in lists["orders"][1:]] == [("Buy", "Waiting")] * 2
+
+    async def buys(quantity: str) -> list[tuple[int, str | None, str | None]]:
+        """What is foreseen, and what happens."""
+        body = {"symbol": "BTC/USD", "side": "Buy", "quantity": quantity, "price": "50000"}
+        answers = [await desk.ask("POST", path, body, desk.alices) for path in ("/orders/test", "/orders")]
+        return [(status, answer.get("reason"), answer.get("nearest")) for status, answer in answers]
+
+    assert await buys("0.6") == [(422, "POSITION_LIMIT", "0.5")] * 2
+    assert await buys("0.5") == [(200, None, None), (201, None, None)]
+    assert await buys("0.1") == [(422, "POSITION_LIMIT", None)] * 2
