@@ -10,12 +10,11 @@ import pyotp
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.test_admin import SIZES, no_wider_than_the_screen, row, sign_in
+from tests.e2e.test_admin import PASSWORD, SIZES, no_wider_than_the_screen, row, sign_in
 from tests.support.server import ExchangeServer
 from tests.support.signing import hmac_signer
 
 pytestmark = pytest.mark.e2e
-PASSWORD = "correct horse battery"
 OpenPage = Callable[..., Page]
 AXE = Path(__file__).parents[2] / "frontend/node_modules/axe-core/axe.min.js"
 

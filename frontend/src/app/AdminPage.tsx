@@ -1,4 +1,3 @@
-import { Link } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
 
 import { Adjustments } from "@/features/admin/Adjustments";
@@ -12,6 +11,8 @@ import { Loaded } from "@/ui/Loaded";
 import { Tabs } from "@/ui/Tabs";
 import { t } from "@/ui/text";
 
+import { SignedOut } from "./SignedOut";
+
 /** Running the exchange, for its admins. */
 export function AdminPage() {
   const user = useUser();
@@ -19,16 +20,7 @@ export function AdminPage() {
   useEffect(() => {
     document.title = `${t("admin.title")} · ${t("app.name")}`;
   }, []);
-  if (!user) {
-    return (
-      <Empty>
-        <p>{t("admin.signIn")}</p>
-        <Link to="/login" className="rounded-md bg-accent px-4 py-2 font-semibold text-on-accent">
-          {t("session.signIn")}
-        </Link>
-      </Empty>
-    );
-  }
+  if (!user) return <SignedOut>{t("admin.signIn")}</SignedOut>;
   return <Loaded query={me}>{({ role }) => (role === "admin" ? <Desk /> : <Empty>{t("reason.ADMIN_ONLY")}</Empty>)}</Loaded>;
 }
 

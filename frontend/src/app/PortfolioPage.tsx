@@ -1,4 +1,3 @@
-import { Link } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
 
 import { Balances } from "@/features/balances/Balances";
@@ -7,10 +6,11 @@ import { Ledger } from "@/features/balances/Ledger";
 import { Commission } from "@/features/fees/Commission";
 import { Transfers } from "@/features/transfers/Transfers";
 import { useUser } from "@/state/exchange";
-import { Empty } from "@/ui/DataTable";
 import { Panel } from "@/ui/Panel";
 import { Tabs } from "@/ui/Tabs";
 import { t } from "@/ui/text";
+
+import { SignedOut } from "./SignedOut";
 
 const TABS = [
   { id: "ledger", label: t("balances.ledger"), content: <Ledger /> },
@@ -24,16 +24,7 @@ export function PortfolioPage() {
   useEffect(() => {
     document.title = `${t("app.portfolio")} · ${t("app.name")}`;
   }, []);
-  if (!user) {
-    return (
-      <Empty>
-        <p>{t("orders.signIn")}</p>
-        <Link to="/login" className="rounded-md bg-accent px-4 py-2 font-semibold text-on-accent">
-          {t("session.signIn")}
-        </Link>
-      </Empty>
-    );
-  }
+  if (!user) return <SignedOut>{t("orders.signIn")}</SignedOut>;
   return (
     <div className="mx-auto flex min-h-0 w-full max-w-5xl flex-1 flex-col gap-3 overflow-y-auto p-2 sm:p-4">
       <h1 className="sr-only">{t("app.portfolio")}</h1>

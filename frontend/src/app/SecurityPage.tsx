@@ -1,4 +1,3 @@
-import { Link } from "@tanstack/react-router";
 import { useEffect } from "react";
 
 import { ApiKeys } from "@/features/security/ApiKeys";
@@ -6,8 +5,9 @@ import { KillSwitch } from "@/features/security/KillSwitch";
 import { SecondFactor } from "@/features/security/SecondFactor";
 import { Sessions } from "@/features/security/Sessions";
 import { useUser } from "@/state/exchange";
-import { Empty } from "@/ui/DataTable";
 import { t } from "@/ui/text";
+
+import { SignedOut } from "./SignedOut";
 
 /** Who and what may use the account, and the end of it. */
 export function SecurityPage() {
@@ -15,16 +15,7 @@ export function SecurityPage() {
   useEffect(() => {
     document.title = `${t("security.title")} · ${t("app.name")}`;
   }, []);
-  if (!user) {
-    return (
-      <Empty>
-        <p>{t("security.signIn")}</p>
-        <Link to="/login" className="rounded-md bg-accent px-4 py-2 font-semibold text-on-accent">
-          {t("session.signIn")}
-        </Link>
-      </Empty>
-    );
-  }
+  if (!user) return <SignedOut>{t("security.signIn")}</SignedOut>;
   return (
     <div className="mx-auto flex min-h-0 w-full max-w-5xl flex-1 flex-col gap-3 overflow-y-auto p-2 sm:p-4">
       <h1 className="sr-only">{t("security.title")}</h1>
